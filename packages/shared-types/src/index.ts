@@ -1,0 +1,3 @@
+export * from './entities/index.js';
+export * from './events/index.js';
+export * from './api/index.js';
