@@ -43,8 +43,9 @@ export const RegistryAuth = z
 export type RegistryAuth = z.infer<typeof RegistryAuth>;
 
 /**
- * All that fixes a container. `spec_sha` is the SHA-256 (hex) over the canonical JSON of this object without
- * `spec_sha`, `registry_auth` and `ssh_host_key`; a change of it needs a new incarnation.
+ * All that fixes a container. `spec_sha` is the SHA-256 (hex) over `instanceSpecText`: the canonical JSON of this object
+ * without `spec_sha`, `registry_auth` and `ssh_host_key`, and with `resource_limits.cpu_cores` replaced by the integer
+ * `resource_limits.cpu_millicores`; a change of it needs a new incarnation.
  */
 export const InstanceSpec = z
   .object({
