@@ -1,0 +1,3 @@
+export * from './rounding.js';
+export * from './fee.js';
+export * from './hold.js';
