@@ -5,6 +5,10 @@ import { NodeSpecs } from '../entities/node-specs.js';
 import { BootMs, Generation, InstanceReport, Revision, WireId } from './instance.js';
 import { UsageSegment } from './usage.js';
 
+/** The highest generation of one placement that a node has seen. */
+export const PlacementGen = z.object({ placement_id: WireId, gen: Generation }).meta({ id: 'PlacementGen' });
+export type PlacementGen = z.infer<typeof PlacementGen>;
+
 /** The first message of a session. `signature` is Ed25519 (base64) over `helloSigningText(nonce, session_id)`. */
 export const Hello = z
   .object({
@@ -20,7 +24,7 @@ export const Hello = z
     signature: z.string().min(1).max(120),
     /** Highest revision and generations this node has ever seen: they expose a restored database (R6). */
     rev_applied: Revision,
-    gens: z.array(z.object({ placement_id: WireId, gen: Generation })).max(1000),
+    gens: z.array(PlacementGen).max(1000),
   })
   .meta({ id: 'Hello' });
 export type Hello = z.infer<typeof Hello>;
@@ -76,6 +80,12 @@ export const Ack = z
   .meta({ id: 'Ack' });
 export type Ack = z.infer<typeof Ack>;
 
+/** Which part of the full set of instances a heartbeat carries. */
+export const InstancesPart = z
+  .object({ part: z.number().int().min(1), parts: z.number().int().min(1).max(512) })
+  .meta({ id: 'InstancesPart' });
+export type InstancesPart = z.infer<typeof InstancesPart>;
+
 /** The specification's heartbeat; everything after `metrics` is ours and may be missing from a bare one. */
 export const Heartbeat = z
   .object({
@@ -90,7 +100,7 @@ export const Heartbeat = z
     /** Changes since the last acknowledged beat; the full set in parts after `welcome`. */
     instances: z.array(InstanceReport).max(LIMITS.instancesPerBeat).default([]),
     /** Present on the beats that carry the full set. */
-    instances_part: z.object({ part: z.number().int().min(1), parts: z.number().int().min(1).max(512) }).optional(),
+    instances_part: InstancesPart.optional(),
     gpus: z.array(GpuState).max(LIMITS.gpusPerNode).default([]),
     tunnel: z.array(TunnelState).max(LIMITS.proxyServersPerNode).default([]),
     usage: z.array(UsageSegment).max(LIMITS.usageSegmentsPerBeat).default([]),

@@ -96,6 +96,9 @@ export const StartInstance = z
   .meta({ id: 'StartInstance' });
 export type StartInstance = z.infer<typeof StartInstance>;
 
+export const StopTarget = z.enum(['stopped', 'deleted']).meta({ id: 'StopTarget' });
+export type StopTarget = z.infer<typeof StopTarget>;
+
 export const StopInstance = z
   .object({
     rental_id: WireId,
@@ -105,17 +108,20 @@ export const StopInstance = z
     gen: Generation.optional(),
     rev: Revision.optional(),
     /** `stopped` keeps container and disk, `deleted` nothing. */
-    desired: z.enum(['stopped', 'deleted']).default('stopped'),
+    desired: StopTarget.default('stopped'),
     reason: RentalEndReason.optional(),
     grace_seconds: z.number().int().min(0).max(600).default(10),
   })
   .meta({ id: 'StopInstance' });
 export type StopInstance = z.infer<typeof StopInstance>;
 
+export const DrainMode = z.enum(['no_new', 'undo']).meta({ id: 'DrainMode' });
+export type DrainMode = z.infer<typeof DrainMode>;
+
 export const DrainNode = z
   .object({
     cmd_id: WireId.optional(),
-    mode: z.enum(['no_new', 'undo']).default('no_new'),
+    mode: DrainMode.default('no_new'),
     reason: z.string().max(400).optional(),
   })
   .meta({ id: 'DrainNode' });
@@ -132,12 +138,15 @@ export const UpdateSshKeys = z
   .meta({ id: 'UpdateSshKeys' });
 export type UpdateSshKeys = z.infer<typeof UpdateSshKeys>;
 
+export const StreamKind = z.enum(['logs', 'shell', 'exec', 'copy']).meta({ id: 'StreamKind' });
+export type StreamKind = z.infer<typeof StreamKind>;
+
 /** Asks the agent to dial `url` with `token`: logs, shells and copies never ride the control socket. */
 export const OpenStream = z
   .object({
     id: WireId,
     rental_id: WireId,
-    kind: z.enum(['logs', 'shell', 'exec', 'copy']),
+    kind: StreamKind,
     url: z.string().max(2048),
     token: z.string().max(512),
   })

@@ -28,6 +28,8 @@ export const AgentErrorCode = z
     'agent.clone_suspected',
     'agent.fenced',
     'agent.spec_unknown',
+    /** A desired list would stop most of the node's instances and gives no reason: held until an operator looks (R6). */
+    'agent.mass_stop_held',
     'agent.rate_limited',
     'agent.internal',
   ])

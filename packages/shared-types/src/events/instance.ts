@@ -66,12 +66,15 @@ export const InstanceSpec = z
   .meta({ id: 'InstanceSpec' });
 export type InstanceSpec = z.infer<typeof InstanceSpec>;
 
+export const TunnelType = z.enum(['tcp', 'http']).meta({ id: 'TunnelType' });
+export type TunnelType = z.infer<typeof TunnelType>;
+
 /** One public port (or host name) of one proxy server that leads to a container port. */
 export const Tunnel = z
   .object({
     proxy_server_id: WireId,
     proxy_name: z.string().min(1).max(128),
-    type: z.enum(['tcp', 'http']),
+    type: TunnelType,
     container_port: port,
     remote_port: port.optional(),
     subdomain: z.string().max(63).optional(),
