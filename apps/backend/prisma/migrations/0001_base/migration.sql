@@ -342,6 +342,7 @@ CREATE TABLE "Placement" (
   "nodeId" UUID NOT NULL REFERENCES "HostNode" ("id"),
   "incarnation" INTEGER NOT NULL DEFAULT 1,
   "gen" BIGINT NOT NULL DEFAULT 1,
+  "desiredGen" BIGINT NOT NULL DEFAULT 1,
   "desired" "DesiredState" NOT NULL,
   "desiredReason" TEXT,
   "specSha" TEXT NOT NULL,
@@ -358,6 +359,8 @@ CREATE TABLE "Placement" (
 );
 CREATE UNIQUE INDEX "Placement_rentalId_current_key" ON "Placement" ("rentalId") WHERE "current";
 CREATE INDEX "Placement_nodeId_nodeRev_idx" ON "Placement" ("nodeId", "nodeRev");
+CREATE INDEX "Placement_rentalId_idx" ON "Placement" ("rentalId");
+CREATE INDEX "Placement_nodeId_current_idx" ON "Placement" ("nodeId") WHERE "current";
 
 -- One row per time between proven ready and the decision to stop.
 CREATE TABLE "RunningPeriod" (
