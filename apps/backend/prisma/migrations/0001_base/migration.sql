@@ -689,6 +689,9 @@ CREATE TRIGGER "LedgerEntry_immutable" BEFORE UPDATE OR DELETE ON "LedgerEntry" 
 --                "postings": [{"userId", "kind", "shard", "type", "amount"}]}]
 -- An entry whose key is known with the same hash is left out; with another hash all fail with 'ledger.idempotency_conflict'.
 -- Accounts are locked in id order, so that two batches never wait for each other.
+CREATE TYPE ledger_posting AS (
+  "entryId" uuid, "referenceId" text, "userId" uuid, "kind" "LedgerAccountKind", "shard" int, "type" "TransactionType", "amount" numeric(20,6)
+);
 CREATE FUNCTION ledger_post_batch(p_entries jsonb)
 RETURNS TABLE ("idempotencyKey" text, "entryId" uuid, "created" boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -696,6 +699,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   conflict text;
   new_ids uuid[];
+  postings ledger_posting[];
 BEGIN
   -- Entries first: the unique key makes a concurrent duplicate wait here, before it holds any account.
   WITH input AS (
@@ -716,35 +720,31 @@ BEGIN
     RAISE EXCEPTION 'ledger.idempotency_conflict: % was posted before with other content', conflict USING ERRCODE = 'P0001';
   END IF;
 
-  CREATE TEMP TABLE IF NOT EXISTS ledger_posting_input
-    ("entryId" uuid, "referenceId" text, "userId" uuid, "kind" "LedgerAccountKind", "shard" int, "type" "TransactionType", "amount" numeric(20,6), n bigint) ON COMMIT DROP;
-  TRUNCATE ledger_posting_input;
-  INSERT INTO ledger_posting_input
-  SELECT le."id", le."referenceId", (p->>'userId')::uuid, (p->>'kind')::"LedgerAccountKind", coalesce((p->>'shard')::int, 0),
-         (p->>'type')::"TransactionType", (p->>'amount')::numeric(20,6), row_number() OVER ()
+  SELECT coalesce(array_agg(ROW(le."id", le."referenceId", (p->>'userId')::uuid, (p->>'kind')::"LedgerAccountKind",
+                                coalesce((p->>'shard')::int, 0), (p->>'type')::"TransactionType", (p->>'amount')::numeric(20,6))::ledger_posting), '{}')
+    INTO postings
     FROM jsonb_array_elements(p_entries) AS e
     JOIN "LedgerEntry" le ON le."idempotencyKey" = e->>'idempotencyKey' AND le."id" = ANY (new_ids)
     CROSS JOIN jsonb_array_elements(e->'postings') AS p;
 
   INSERT INTO "LedgerAccount" ("userId", "kind", "shard")
-  SELECT DISTINCT i."userId", i."kind", i."shard" FROM ledger_posting_input i
+  SELECT DISTINCT i."userId", i."kind", i."shard" FROM unnest(postings) AS i
    WHERE NOT EXISTS (SELECT FROM "LedgerAccount" a WHERE a."userId" = i."userId" AND a."kind" = i."kind" AND a."shard" = i."shard")
    ORDER BY 1, 2, 3
   ON CONFLICT ("userId", "kind", "shard") DO NOTHING;
 
   PERFORM a."id" FROM "LedgerAccount" a
-   WHERE (a."userId", a."kind", a."shard") IN (SELECT i."userId", i."kind", i."shard" FROM ledger_posting_input i)
+   WHERE (a."userId", a."kind", a."shard") IN (SELECT i."userId", i."kind", i."shard" FROM unnest(postings) AS i)
    ORDER BY a."id" FOR UPDATE;
 
   INSERT INTO "Transaction" ("userId", "ledgerAccountId", "entryId", "amount", "type", "referenceId")
   SELECT i."userId", a."id", i."entryId", i."amount", i."type", i."referenceId"
-    FROM ledger_posting_input i
-    JOIN "LedgerAccount" a ON a."userId" = i."userId" AND a."kind" = i."kind" AND a."shard" = i."shard"
-   ORDER BY i.n;
+    FROM unnest(postings) AS i
+    JOIN "LedgerAccount" a ON a."userId" = i."userId" AND a."kind" = i."kind" AND a."shard" = i."shard";
 
   WITH change AS (
     SELECT i."userId", i."kind", i."shard", sum(CASE i."type" WHEN 'CREDIT' THEN i."amount" ELSE -i."amount" END) AS amount
-      FROM ledger_posting_input i GROUP BY 1, 2, 3
+      FROM unnest(postings) AS i GROUP BY 1, 2, 3
   ), updated AS (
     UPDATE "LedgerAccount" a SET "balance" = a."balance" + c.amount
       FROM change c WHERE a."userId" = c."userId" AND a."kind" = c."kind" AND a."shard" = c."shard"
@@ -781,7 +781,7 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO dcompute_app;
 -- The ledger is written by its functions only; events and audit rows only grow.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON "LedgerAccount", "LedgerEntry", "Transaction" FROM dcompute_app;
 REVOKE UPDATE, DELETE, TRUNCATE ON "RentalEvent", "AuditRow", "UsageSegment" FROM dcompute_app;
-REVOKE INSERT, UPDATE ON "User" FROM dcompute_app;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON "User" FROM dcompute_app;
 GRANT INSERT ("id", "clerkId", "email", "displayName", "kind", "role", "isOperator"),
       UPDATE ("clerkId", "email", "displayName", "kind", "role", "isOperator", "disabledAt") ON "User" TO dcompute_app;
 REVOKE ALL ON FUNCTION ledger_post_batch(jsonb), ledger_post(text, text, text, text, text, uuid, jsonb) FROM PUBLIC;

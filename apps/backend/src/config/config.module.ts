@@ -1,0 +1,29 @@
+import { Global, Module } from '@nestjs/common';
+import { APP_CONFIG, appSchema } from './app.config.js';
+import { DATABASE_CONFIG, databaseSchema } from './database.config.js';
+import { GATEWAY_CONFIG, gatewaySchema } from './gateway.config.js';
+import { IDENTITY_CONFIG, identitySchema } from './identity.config.js';
+import { loadConfig } from './load-config.js';
+import { MONEY_CONFIG, moneySchema } from './money.config.js';
+import { RENTAL_CONFIG, rentalSchema } from './rental.config.js';
+import { SECRETS_CONFIG, secretsSchema } from './secrets.config.js';
+import { TUNNEL_CONFIG, tunnelSchema } from './tunnel.config.js';
+
+const domains = [
+  [APP_CONFIG, appSchema],
+  [DATABASE_CONFIG, databaseSchema],
+  [SECRETS_CONFIG, secretsSchema],
+  [IDENTITY_CONFIG, identitySchema],
+  [GATEWAY_CONFIG, gatewaySchema],
+  [TUNNEL_CONFIG, tunnelSchema],
+  [MONEY_CONFIG, moneySchema],
+  [RENTAL_CONFIG, rentalSchema],
+] as const;
+
+/** Every domain of the configuration, parsed once at boot. */
+@Global()
+@Module({
+  providers: domains.map(([provide, schema]) => ({ provide, useFactory: () => loadConfig(schema) })),
+  exports: domains.map(([provide]) => provide),
+})
+export class ConfigModule {}

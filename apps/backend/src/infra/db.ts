@@ -1,0 +1,104 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import pg from 'pg';
+import { DATABASE_CONFIG, type DatabaseConfig } from '../config/index.js';
+import { Logger } from './logger.js';
+
+/** A row as the driver returns it. int8 arrives as bigint, numeric as a decimal string, timestamptz as Date. */
+export type Row = Record<string, unknown>;
+
+/** Runs SQL: the pool, or the client of one transaction. */
+export interface Queryable {
+  query<R = Row>(text: string, params?: readonly unknown[]): Promise<R[]>;
+}
+
+/** One open transaction. Never held across I/O to anything but the database. */
+export interface Tx extends Queryable {
+  /** Runs after the commit, in order; never when the transaction rolls back. */
+  afterCommit(effect: () => void): void;
+}
+
+const MAX_ATTEMPTS = 6;
+/** Serialization failure, deadlock: the only errors that a second attempt can cure. */
+const RETRYABLE_STATES = new Set(['40001', '40P01']);
+const STATEMENT_TIMEOUT_MS = 30_000;
+
+const types = new pg.TypeOverrides();
+types.setTypeParser(pg.types.builtins.INT8, (text: string) => BigInt(text));
+
+@Injectable()
+export class Database implements Queryable, OnApplicationShutdown {
+  readonly pool: pg.Pool;
+
+  constructor(
+    @Inject(DATABASE_CONFIG) config: DatabaseConfig,
+    private readonly logger: Logger,
+  ) {
+    this.pool = new pg.Pool({
+      connectionString: config.databaseUrl,
+      max: config.poolSize,
+      types,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+      connectionTimeoutMillis: 10_000,
+    });
+    this.pool.on('error', (error) => this.logger.warn('database.idle_client_error', { message: error.message }));
+  }
+
+  async query<R = Row>(text: string, params: readonly unknown[] = []): Promise<R[]> {
+    const result = await this.pool.query(text, params as unknown[]);
+    return result.rows as R[];
+  }
+
+  /**
+   * Runs `work` in one transaction (read committed). Serialization failures and deadlocks are retried with jitter, a
+   * bounded number of times; so `work` must have no effect but through `tx`.
+   */
+  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#attempt(work);
+      } catch (error) {
+        if (attempt >= MAX_ATTEMPTS || !RETRYABLE_STATES.has(sqlStateOf(error) ?? '')) throw error;
+        await delay(Math.random() * 10 * 2 ** attempt);
+      }
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.pool.end();
+  }
+
+  async #attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect();
+    const effects: (() => void)[] = [];
+    const tx: Tx = {
+      query: async <R>(text: string, params: readonly unknown[] = []) =>
+        (await client.query(text, params as unknown[])).rows as R[],
+      afterCommit: (effect) => void effects.push(effect),
+    };
+    let broken: Error | undefined;
+    try {
+      await client.query('BEGIN');
+      const result = await work(tx);
+      await client.query('COMMIT');
+      for (const effect of effects) effect();
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK').catch((cause: Error) => (broken = cause));
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+}
+
+/** The SQLSTATE of a PostgreSQL error, or undefined for any other value. */
+export function sqlStateOf(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/** The name of the constraint that a PostgreSQL error is about, if any. */
+export function constraintOf(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.constraint : undefined;
+}
