@@ -1,4 +1,5 @@
 export * from './errors.js';
+export * from './access.js';
 export * from './db.js';
 export * from './clock.js';
 export * from './ids.js';
@@ -11,3 +12,4 @@ export * from './bearer-secret.js';
 export * from './timers.js';
 export * from './single-backend.js';
 export * from './infra.module.js';
+export * from './cursor.js';

@@ -1,0 +1,1 @@
+"""Proof of time: signed segments of each container's running time."""

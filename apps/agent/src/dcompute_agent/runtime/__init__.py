@@ -1,0 +1,1 @@
+"""What runs instances: the Docker engine, or a simulation of it."""

@@ -1,0 +1,89 @@
+import type { Tx } from '../../../infra/index.js';
+
+/** CPU, RAM and GPUs of one rental on its node. GPUs are named, since a container keeps the devices it was made with. */
+export interface ComputeSlice {
+  readonly rentalId: string;
+  readonly placementId: string;
+  readonly nodeId: string;
+  readonly cpuMillicores: number;
+  readonly ramMib: number;
+  readonly gpuUuids: readonly string[];
+}
+
+/**
+ * Allocates compute again for a stopped rental. Returns false, with nothing kept, when it is taken: the caller throws and
+ * thereby rolls its transaction back. The database itself refuses a double rent (partial unique index, CHECK >= 0).
+ */
+export async function takeCompute(tx: Tx, slice: ComputeSlice): Promise<boolean> {
+  const [capacity] = await tx.query(
+    `UPDATE "NodeCapacity"
+        SET "freeCpuMillicores" = "freeCpuMillicores" - $2, "freeRamMib" = "freeRamMib" - $3
+      WHERE "nodeId" = $1 AND "freeCpuMillicores" >= $2 AND "freeRamMib" >= $3
+      RETURNING "nodeId"`,
+    [slice.nodeId, slice.cpuMillicores, slice.ramMib],
+  );
+  if (!capacity) return false;
+  await tx.query(
+    `UPDATE "CapacityAllocation" SET "computeReleasedAt" = NULL WHERE "rentalId" = $1 AND "diskReleasedAt" IS NULL`,
+    [slice.rentalId],
+  );
+  const gpus = await tx.query(
+    `INSERT INTO "GpuAllocation" ("id", "nodeId", "gpuUuid", "rentalId", "placementId", "state")
+     SELECT gen_random_uuid(), $1, uuid, $2, $3, 'active' FROM unnest($4::text[]) AS uuid
+     ON CONFLICT DO NOTHING RETURNING "id"`,
+    [slice.nodeId, slice.rentalId, slice.placementId, slice.gpuUuids],
+  );
+  return gpus.length === slice.gpuUuids.length;
+}
+
+/**
+ * Gives back CPU and RAM, and marks the GPUs as releasing: they are rentable once they are known clean. Only for an
+ * instance that its agent reported as stopped. Doing it twice changes nothing.
+ */
+export async function releaseCompute(tx: Tx, rentalId: string, now: Date): Promise<void> {
+  await tx.query(
+    `WITH freed AS (
+       UPDATE "CapacityAllocation" SET "computeReleasedAt" = $2
+        WHERE "rentalId" = $1 AND "computeReleasedAt" IS NULL AND "diskReleasedAt" IS NULL
+        RETURNING "nodeId", "cpuMillicores", "ramMib"
+     ), releasing AS (
+       UPDATE "GpuAllocation" SET "state" = 'releasing'
+        WHERE "rentalId" = $1 AND "state" = 'active' AND "releasedAt" IS NULL
+     )
+     UPDATE "NodeCapacity" c
+        SET "freeCpuMillicores" = c."freeCpuMillicores" + f."cpuMillicores", "freeRamMib" = c."freeRamMib" + f."ramMib"
+       FROM freed f WHERE c."nodeId" = f."nodeId"`,
+    [rentalId, now],
+  );
+}
+
+/** Gives back the disk as well: only for a container that its agent reported as gone. Doing it twice changes nothing. */
+export async function releaseAll(tx: Tx, rentalId: string, now: Date): Promise<void> {
+  await releaseCompute(tx, rentalId, now);
+  await tx.query(
+    `WITH freed AS (
+       UPDATE "CapacityAllocation" SET "diskReleasedAt" = $2
+        WHERE "rentalId" = $1 AND "diskReleasedAt" IS NULL
+        RETURNING "nodeId", "diskGib"
+     )
+     UPDATE "NodeCapacity" c SET "freeDiskGib" = c."freeDiskGib" + f."diskGib" FROM freed f WHERE c."nodeId" = f."nodeId"`,
+    [rentalId, now],
+  );
+}
+
+/** Frees the GPUs of a node that are releasing and that its agent reports as clean. Returns how many became free. */
+export async function freeCleanGpus(
+  tx: Tx,
+  fence: { nodeId: string; sessionEpoch: number },
+  gpuUuids: readonly string[],
+  now: Date,
+): Promise<number> {
+  const freed = await tx.query(
+    `UPDATE "GpuAllocation" SET "releasedAt" = $4
+      WHERE "nodeId" = $1 AND "gpuUuid" = ANY ($3::text[]) AND "state" = 'releasing' AND "releasedAt" IS NULL
+        AND EXISTS (SELECT FROM "HostNode" WHERE "id" = $1 AND "sessionEpoch" = $2)
+      RETURNING "id"`,
+    [fence.nodeId, fence.sessionEpoch, gpuUuids, now],
+  );
+  return freed.length;
+}

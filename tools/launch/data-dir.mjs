@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { accessSync, chmodSync, constants, lstatSync, mkdirSync, statSync, statfsSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Failure } from './failure.mjs';
+
+const NEEDED_BYTES = 3 * 1024 ** 3;
+
+/**
+ * The folder that holds everything a market keeps. Where PostgreSQL's own user cannot enter the checkout (root's home),
+ * `.data` becomes a link to a folder that it can.
+ * @param {string} root of the checkout
+ * @returns {string} the real folder
+ */
+export function prepareDataDir(root) {
+  const path = process.env.DCOMPUTE_DATA_DIR ?? join(root, '.data');
+  if (!exists(path)) {
+    if (process.getuid?.() === 0 && !isOpenToOthers(dirname(path))) {
+      const target = join('/var/lib/distributed-compute', createHash('sha256').update(path).digest('hex').slice(0, 12));
+      mkdirSync(target, { recursive: true, mode: 0o755 });
+      symlinkSync(target, path);
+    } else {
+      mkdirSync(path, { recursive: true, mode: 0o755 });
+    }
+  }
+  layOutDataDir(path);
+  return path;
+}
+
+/** Makes the folders of a market and checks that there is room. @param {string} path */
+export function layOutDataDir(path) {
+  chmodSync(path, 0o755);
+  for (const name of ['logs', 'run', 'secrets', 'frps', 'guard', 'agent']) mkdirSync(join(path, name), { recursive: true, mode: 0o700 });
+  const { bavail, bsize } = statfsSync(path);
+  if (bavail * bsize < NEEDED_BYTES) {
+    throw new Failure(`Only ${Math.floor((bavail * bsize) / 1024 ** 2)} MiB are free where ${path} lies; 3 GiB are needed.`, 'Free some space, or name another folder: DCOMPUTE_DATA_DIR=<folder> npm start');
+  }
+  try {
+    accessSync(path, constants.W_OK);
+  } catch {
+    throw new Failure(`${path} cannot be written.`, 'Name another folder: DCOMPUTE_DATA_DIR=<folder> npm start');
+  }
+}
+
+function exists(path) {
+  try {
+    return lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** True when every folder above can be entered by any user. */
+function isOpenToOthers(path) {
+  for (let folder = path; ; folder = dirname(folder)) {
+    if ((statSync(folder).mode & 0o001) === 0) return false;
+    if (folder === dirname(folder)) return true;
+  }
+}

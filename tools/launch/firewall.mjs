@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+
+const TABLES = ['filter', 'nat', 'raw', 'mangle'];
+const PROGRAMS = ['iptables', 'ip6tables'];
+
+/**
+ * What the firewall and the bridges were before our own dockerd started, so that its chains and its bridge can be
+ * taken away after it: dockerd leaves both behind.
+ */
+export function firewallSnapshot() {
+  return { rules: new Set(PROGRAMS.flatMap(savedLines)), bridge: hasBridge() };
+}
+
+/** Removes every rule and chain of Docker's that was not in the snapshot, and its default bridge. */
+export function removeAddedFirewallRules(before) {
+  for (const program of PROGRAMS) {
+    const added = savedLines(program).filter((line) => !before.rules.has(line));
+    const [rules, chains] = [added.filter((line) => line.includes(' -A ')), added.filter((line) => / :DOCKER/.test(line))];
+    for (const line of rules.filter((rule) => /DOCKER|docker0/.test(rule))) {
+      const [, table, rule] = line.split(/^\S+ (\S+) /);
+      spawnSync(program, ['-t', table, ...splitRule(rule.replace(/^-A /, '-D '))]);
+    }
+    // All are emptied before any is removed: a chain that another one jumps to cannot go.
+    for (const action of ['-F', '-X']) {
+      for (const line of chains) {
+        const [, table, chain] = /^\S+ (\S+) :(\S+)/.exec(line) ?? [];
+        spawnSync(program, ['-t', table, action, chain]);
+      }
+    }
+    // dockerd turns the policy of FORWARD to DROP.
+    if (before.rules.has(`${program} filter :FORWARD ACCEPT`)) spawnSync(program, ['-P', 'FORWARD', 'ACCEPT']);
+  }
+  if (!before.bridge && hasBridge()) spawnSync('ip', ['link', 'delete', 'docker0']);
+}
+
+/** `<program> <table> <line>` for every chain and rule; counters are left out. */
+function savedLines(program) {
+  return TABLES.flatMap((table) => {
+    const { stdout, status } = spawnSync(`${program}-save`, ['-t', table], { encoding: 'utf8' });
+    if (status !== 0) return [];
+    return stdout
+      .split('\n')
+      .filter((line) => line.startsWith(':') || line.startsWith('-A'))
+      .map((line) => `${program} ${table} ${line.replace(/ \[\d+:\d+\]$/, '')}`);
+  });
+}
+
+/** iptables-save quotes only comments; nothing else in its rules has a space. */
+function splitRule(rule) {
+  return (rule.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^"|"$/g, ''));
+}
+
+function hasBridge() {
+  return spawnSync('ip', ['link', 'show', 'docker0']).status === 0;
+}

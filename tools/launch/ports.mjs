@@ -1,0 +1,39 @@
+import { createServer } from 'node:net';
+import { Failure } from './failure.mjs';
+
+/** @param {number} port 0 for any free one @returns {Promise<number | null>} the port, or null when it is taken */
+function tryPort(port, host = '127.0.0.1') {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(null));
+    server.listen({ port, host, exclusive: true }, () => {
+      const { port: bound } = server.address();
+      server.close(() => resolve(bound));
+    });
+  });
+}
+
+/** A free port of this machine's loopback, for a part that nobody types. */
+export async function freePort() {
+  const port = await tryPort(0);
+  if (port === null) throw new Failure('no free port on 127.0.0.1');
+  return port;
+}
+
+/** Fails with a sentence when a port that people use is taken. */
+export async function requirePort(port, { what, variable }) {
+  if ((await tryPort(port)) !== null) return;
+  throw new Failure(`Port ${port} (${what}) is taken by another program.`, `End that program, or choose another port: ${variable}=<port> npm start`);
+}
+
+/**
+ * A block of `size` free ports for rentals, away from the range that the kernel gives out by itself.
+ * @returns {Promise<{start: number, end: number}>}
+ */
+export async function freePortBlock(size, from = 20_000, to = 32_000) {
+  for (let start = from; start + size <= to; start += size) {
+    const ends = await Promise.all([tryPort(start), tryPort(start + Math.floor(size / 2)), tryPort(start + size - 1)]);
+    if (ends.every((port) => port !== null)) return { start, end: start + size - 1 };
+  }
+  throw new Failure(`no block of ${size} free ports between ${from} and ${to}`);
+}
