@@ -14,6 +14,12 @@ export const appSchema = z
   .transform((env) => ({
     nodeEnv: env.NODE_ENV,
     role: env.APP_ROLE,
+    /** What this process does by its role. Sweeps, ticks and other timers run in `timers` only. */
+    duties: {
+      rest: env.APP_ROLE === 'all' || env.APP_ROLE === 'http',
+      agents: env.APP_ROLE === 'all' || env.APP_ROLE === 'gateway',
+      timers: env.APP_ROLE === 'all' || env.APP_ROLE === 'worker',
+    },
     host: env.HOST,
     port: env.PORT,
     publicUrl: env.PUBLIC_URL ?? `http://localhost:${env.PORT}`,

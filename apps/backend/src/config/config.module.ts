@@ -1,7 +1,8 @@
-import { Global, Module } from '@nestjs/common';
+import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_CONFIG, appSchema } from './app.config.js';
 import { DATABASE_CONFIG, databaseSchema } from './database.config.js';
 import { GATEWAY_CONFIG, gatewaySchema } from './gateway.config.js';
+import { HTTP_CONFIG, httpSchema } from './http.config.js';
 import { IDENTITY_CONFIG, identitySchema } from './identity.config.js';
 import { loadConfig } from './load-config.js';
 import { MONEY_CONFIG, moneySchema } from './money.config.js';
@@ -11,6 +12,7 @@ import { TUNNEL_CONFIG, tunnelSchema } from './tunnel.config.js';
 
 const domains = [
   [APP_CONFIG, appSchema],
+  [HTTP_CONFIG, httpSchema],
   [DATABASE_CONFIG, databaseSchema],
   [SECRETS_CONFIG, secretsSchema],
   [IDENTITY_CONFIG, identitySchema],
@@ -22,8 +24,14 @@ const domains = [
 
 /** Every domain of the configuration, parsed once at boot. */
 @Global()
-@Module({
-  providers: domains.map(([provide, schema]) => ({ provide, useFactory: () => loadConfig(schema) })),
-  exports: domains.map(([provide]) => provide),
-})
-export class ConfigModule {}
+@Module({})
+export class ConfigModule {
+  /** `env` is the process's environment, or what stands in for it: each backend of a test has its own. */
+  static from(env: NodeJS.ProcessEnv): DynamicModule {
+    return {
+      module: ConfigModule,
+      providers: domains.map(([provide, schema]) => ({ provide, useFactory: () => loadConfig(schema, env) })),
+      exports: domains.map(([provide]) => provide),
+    };
+  }
+}

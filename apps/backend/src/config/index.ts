@@ -1,4 +1,5 @@
 export * from './app.config.js';
+export * from './http.config.js';
 export * from './database.config.js';
 export * from './secrets.config.js';
 export * from './identity.config.js';

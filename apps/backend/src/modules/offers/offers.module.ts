@@ -1,0 +1,6 @@
+import { Module } from '@nestjs/common';
+import { OffersService } from './offers.service.js';
+
+/** What can be rented, at which price. */
+@Module({ providers: [OffersService], exports: [OffersService] })
+export class OffersModule {}
