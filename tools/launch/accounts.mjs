@@ -9,7 +9,10 @@ export async function signedInClient(url, { email, password }) {
 
 /** Signs up a new account and returns its client. */
 export async function signedUpClient(url, { email, password, displayName, role }) {
-  return sessionClient(url, await restClient({ url }).post('/api/v1/auth/sign-up', { email, password, displayName, role }));
+  return sessionClient(
+    url,
+    await restClient({ url }).post('/api/v1/auth/sign-up', { email, password, displayName, role }),
+  );
 }
 
 function sessionClient(url, session) {

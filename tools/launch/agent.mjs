@@ -14,7 +14,8 @@ export function agentPart(node) {
     command: node.built.agent,
     args: ['run'],
     env: agentEnv(node),
-    ready: async () => (await run(node.built.agent, ['status'], { env: agentEnv(node), timeout: 10_000 })).stdout.length > 0,
+    ready: async () =>
+      (await run(node.built.agent, ['status'], { env: agentEnv(node), timeout: 10_000 })).stdout.length > 0,
     readyTimeoutMs: 60_000,
   };
 }
@@ -28,10 +29,14 @@ export function agentPart(node) {
 export async function takeNodeDown(node, agentPid) {
   mkdirSync(join(node.dataDir, 'agent'), { recursive: true });
   const running = agentPid !== undefined && processStartTime(agentPid) !== null;
-  await run(node.built.agent, running ? ['down'] : ['down', '--offline'], { env: agentEnv(node), timeout: 60_000 }).catch((error) => {
+  await run(node.built.agent, running ? ['down'] : ['down', '--offline'], {
+    env: agentEnv(node),
+    timeout: 60_000,
+  }).catch((error) => {
     process.stderr.write(`  the node did not stop cleanly: ${error.stderr || error.message}\n`);
   });
-  if (running) await waitFor('the agent to end', () => processStartTime(agentPid) === null, { timeoutMs: 30_000 }).catch(() => {});
+  if (running)
+    await waitFor('the agent to end', () => processStartTime(agentPid) === null, { timeoutMs: 30_000 }).catch(() => {});
 }
 
 function agentEnv({ built, dataDir, backendUrl, hostKey, dockerHost, runtime, networkRange }) {

@@ -70,6 +70,7 @@ export function guardPart({ root, dataDir, built, secrets, tunnel, port, env }) 
       PROXY_PROBE_HOST: '127.0.0.1',
       ...env,
     },
-    ready: async () => (await fetch(`http://127.0.0.1:${tunnel.guardPort}/health`, { signal: AbortSignal.timeout(2000) })).ok,
+    ready: async () =>
+      (await fetch(`http://127.0.0.1:${tunnel.guardPort}/health`, { signal: AbortSignal.timeout(2000) })).ok,
   };
 }

@@ -29,10 +29,14 @@ export function prepareDataDir(root) {
 /** Makes the folders of a market and checks that there is room. @param {string} path */
 export function layOutDataDir(path) {
   chmodSync(path, 0o755);
-  for (const name of ['logs', 'run', 'secrets', 'frps', 'guard', 'agent']) mkdirSync(join(path, name), { recursive: true, mode: 0o700 });
+  for (const name of ['logs', 'run', 'secrets', 'frps', 'guard', 'agent'])
+    mkdirSync(join(path, name), { recursive: true, mode: 0o700 });
   const { bavail, bsize } = statfsSync(path);
   if (bavail * bsize < NEEDED_BYTES) {
-    throw new Failure(`Only ${Math.floor((bavail * bsize) / 1024 ** 2)} MiB are free where ${path} lies; 3 GiB are needed.`, 'Free some space, or name another folder: DCOMPUTE_DATA_DIR=<folder> npm start');
+    throw new Failure(
+      `Only ${Math.floor((bavail * bsize) / 1024 ** 2)} MiB are free where ${path} lies; 3 GiB are needed.`,
+      'Free some space, or name another folder: DCOMPUTE_DATA_DIR=<folder> npm start',
+    );
   }
   try {
     accessSync(path, constants.W_OK);

@@ -48,8 +48,18 @@ export async function runDemo({ root }) {
 /** Host and renter sign up, this machine is rented, used over SSH and stopped; returns what it cost and how long it took. */
 export async function mainJob({ stack, progress }) {
   const { url, secrets, dataDir } = stack;
-  const host = await signedUpClient(url, { email: 'host@demo.example', password: PASSWORD, displayName: 'Demo host', role: 'LEASE' });
-  const renter = await signedUpClient(url, { email: 'renter@demo.example', password: PASSWORD, displayName: 'Demo renter', role: 'RENT' });
+  const host = await signedUpClient(url, {
+    email: 'host@demo.example',
+    password: PASSWORD,
+    displayName: 'Demo host',
+    role: 'LEASE',
+  });
+  const renter = await signedUpClient(url, {
+    email: 'renter@demo.example',
+    password: PASSWORD,
+    displayName: 'Demo renter',
+    role: 'RENT',
+  });
   const operator = await signedInClient(url, { email: secrets.operatorEmail, password: secrets.operatorPassword });
   await progress.step('default image', () => ensureDefaultImage(stack.engine.dockerHost));
   await progress.step('the host enrols this machine', async () => {
@@ -57,10 +67,19 @@ export async function mainJob({ stack, progress }) {
     await startLocalNode(stack, { hostKey: secret, runtime: 'docker', networkRange: NETWORK_RANGE });
   });
   await operator.post('/api/v1/operator/credits', { userId: renter.user.id, amount: '10', reason: 'demo' });
-  const offer = await waitFor('an offer', async () => (await renter.get('/api/v1/offers')).items[0], { timeoutMs: 60_000, intervalMs: 100 });
+  const offer = await waitFor('an offer', async () => (await renter.get('/api/v1/offers')).items[0], {
+    timeoutMs: 60_000,
+    intervalMs: 100,
+  });
 
   const { privateKey, publicKey } = ensureSshKey(join(dataDir, 'secrets'));
-  const { id } = await renter.post('/api/v1/rentals', { offerId: offer.id, image: DEFAULT_IMAGE, sshPublicKeys: [publicKey], ttlSeconds: 900, moneyCap: '1' });
+  const { id } = await renter.post('/api/v1/rentals', {
+    offerId: offer.id,
+    image: DEFAULT_IMAGE,
+    sshPublicKeys: [publicKey],
+    ttlSeconds: 900,
+    moneyCap: '1',
+  });
   const observer = observeBanner((await renter.get(`/api/v1/rentals/${id}`)).connectionInfo);
   const running = await progress.step('rented; waiting for SSH', () => waitForRental(renter, id, ['RUNNING']));
   const ssh = sshArguments({ rental: running, privateKey, folder: join(dataDir, 'secrets') });
@@ -70,15 +89,24 @@ export async function mainJob({ stack, progress }) {
   const observed = await observer.stop();
   await renter.delete(`/api/v1/rentals/${id}`);
   await waitForRental(renter, id, ['TERMINATED'], { timeoutMs: 60_000 });
-  return { ...(await report({ renter, host, operator, rental: settled })), sshCommand: running.connectionInfo.sshCommand, sshOutput: sshOutput.trim(), observed };
+  return {
+    ...(await report({ renter, host, operator, rental: settled })),
+    sshCommand: running.connectionInfo.sshCommand,
+    sshOutput: sshOutput.trim(),
+    observed,
+  };
 }
 
 async function settle(renter, id) {
   await waitForRental(renter, id, ['STOPPED'], { timeoutMs: 60_000 });
-  return await waitFor('the last charge', async () => {
-    const rental = await renter.get(`/api/v1/rentals/${id}`);
-    return rental.settledAt && rental;
-  }, { timeoutMs: 180_000, intervalMs: 200 });
+  return await waitFor(
+    'the last charge',
+    async () => {
+      const rental = await renter.get(`/api/v1/rentals/${id}`);
+      return rental.settledAt && rental;
+    },
+    { timeoutMs: 180_000, intervalMs: 200 },
+  );
 }
 
 async function report({ renter, host, operator, rental }) {

@@ -14,9 +14,16 @@ const SYSTEM_SOCKET = 'unix:///var/run/docker.sock';
 export async function dockerEngine({ dataDir, progress }) {
   const running = process.env.DOCKER_HOST ?? SYSTEM_SOCKET;
   if (answers(running)) return { dockerHost: running, part: null, cleanUp: () => {} };
-  if (process.env.DOCKER_HOST) throw new Failure(`No Docker engine answers at DOCKER_HOST=${process.env.DOCKER_HOST}.`, 'Start it, or unset DOCKER_HOST.');
+  if (process.env.DOCKER_HOST)
+    throw new Failure(
+      `No Docker engine answers at DOCKER_HOST=${process.env.DOCKER_HOST}.`,
+      'Start it, or unset DOCKER_HOST.',
+    );
   if (process.getuid?.() !== 0) {
-    throw new Failure('No Docker engine is running, and this user may not start one.', 'Start Docker and add yourself to the group "docker", or run as root on Debian or Ubuntu, or look around without containers: npm start -- --runtime simulated');
+    throw new Failure(
+      'No Docker engine is running, and this user may not start one.',
+      'Start Docker and add yourself to the group "docker", or run as root on Debian or Ubuntu, or look around without containers: npm start -- --runtime simulated',
+    );
   }
   await installEngine(progress);
   return ownEngine(dataDir);
@@ -24,7 +31,9 @@ export async function dockerEngine({ dataDir, progress }) {
 
 /** True when a Docker engine answers there. @param {string} host */
 export function answers(host) {
-  const { status } = spawnSync('docker', ['-H', host, 'version', '--format', '{{.Server.Version}}'], { timeout: 10_000 });
+  const { status } = spawnSync('docker', ['-H', host, 'version', '--format', '{{.Server.Version}}'], {
+    timeout: 10_000,
+  });
   return status === 0;
 }
 
@@ -40,10 +49,14 @@ function ownEngine(dataDir) {
       name: 'dockerd',
       command: 'dockerd',
       args: [
-        '--data-root', join(folder, 'data'),
-        '--exec-root', join(folder, 'exec'),
-        '--pidfile', join(folder, 'pid'),
-        '-H', dockerHost,
+        '--data-root',
+        join(folder, 'data'),
+        '--exec-root',
+        join(folder, 'exec'),
+        '--pidfile',
+        join(folder, 'pid'),
+        '-H',
+        dockerHost,
         '--live-restore',
         '--userland-proxy=false',
         '--icc=false',
@@ -68,7 +81,10 @@ async function installEngine(progress) {
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
   if (!existsSync('/usr/bin/apt-get')) {
-    throw new Failure(`${missing.map(([command]) => command).join(' and ')} cannot be found, and this is neither Debian nor Ubuntu.`, 'Install Docker Engine (https://docs.docker.com/engine/install/) and start it.');
+    throw new Failure(
+      `${missing.map(([command]) => command).join(' and ')} cannot be found, and this is neither Debian nor Ubuntu.`,
+      'Install Docker Engine (https://docs.docker.com/engine/install/) and start it.',
+    );
   }
   await progress.step(`installing ${packages.join(', ')}`, () => aptInstall(packages));
 }
@@ -78,8 +94,15 @@ export function aptInstall(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   // Debian's package would start an engine of its own where systemd runs; ours is enough.
   spawnSync('apt-get', ['update', '-qq'], { env });
-  const { status, stderr } = spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env, encoding: 'utf8' });
-  if (status !== 0) throw new Failure(`apt-get could not install ${packages.join(', ')}: ${stderr.trim().split('\n').at(-1)}`, 'Check the network and /etc/apt/sources.list, or install them by hand.');
+  const { status, stderr } = spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
+    env,
+    encoding: 'utf8',
+  });
+  if (status !== 0)
+    throw new Failure(
+      `apt-get could not install ${packages.join(', ')}: ${stderr.trim().split('\n').at(-1)}`,
+      'Check the network and /etc/apt/sources.list, or install them by hand.',
+    );
 }
 
 /** @param {string} command */

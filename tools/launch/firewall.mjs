@@ -15,7 +15,10 @@ export function firewallSnapshot() {
 export function removeAddedFirewallRules(before) {
   for (const program of PROGRAMS) {
     const added = savedLines(program).filter((line) => !before.rules.has(line));
-    const [rules, chains] = [added.filter((line) => line.includes(' -A ')), added.filter((line) => / :DOCKER/.test(line))];
+    const [rules, chains] = [
+      added.filter((line) => line.includes(' -A ')),
+      added.filter((line) => / :DOCKER/.test(line)),
+    ];
     for (const line of rules.filter((rule) => /DOCKER|docker0/.test(rule))) {
       const [, table, rule] = line.split(/^\S+ (\S+) /);
       spawnSync(program, ['-t', table, ...splitRule(rule.replace(/^-A /, '-D '))]);

@@ -15,7 +15,8 @@ const DEFAULT_RENTAL_PORTS = { start: 20_000, end: 20_999 };
 export async function planTunnel({ dataDir, secrets, mode }) {
   const file = join(dataDir, 'frps', 'ports.json');
   const kept = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
-  const ports = kept ?? (mode.fixedPorts ? fixedPorts() : { bind: await freePort(), rentals: await freePortBlock(100) });
+  const ports =
+    kept ?? (mode.fixedPorts ? fixedPorts() : { bind: await freePort(), rentals: await freePortBlock(100) });
   if (mode.fixedPorts) await requirePort(ports.bind, { what: 'where nodes reach the tunnel', variable: 'FRPS_PORT' });
   writeFileSync(file, JSON.stringify(ports));
   const certificates = await makeCertificates({ folder: join(dataDir, 'frps'), serverName: SERVER_NAME });
@@ -65,6 +66,7 @@ export function frpsPart({ dataDir, built, secrets, tunnel }) {
     command: built.frps,
     args: ['-c', config],
     env: { PATH: process.env.PATH ?? '' },
-    ready: async () => (await fetch(`http://127.0.0.1:${tunnel.adminPort}/healthz`, { signal: AbortSignal.timeout(2000) })).ok,
+    ready: async () =>
+      (await fetch(`http://127.0.0.1:${tunnel.adminPort}/healthz`, { signal: AbortSignal.timeout(2000) })).ok,
   };
 }

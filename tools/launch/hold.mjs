@@ -13,7 +13,10 @@ export function holdDataDir(dataDir) {
   if (existsSync(file)) {
     const other = JSON.parse(readFileSync(file, 'utf8'));
     if (isAlive(other)) {
-      throw new Failure(`A market runs already on ${dataDir} (process ${other.pid}).`, 'Stop it with Ctrl-C, or start a second one elsewhere: DCOMPUTE_DATA_DIR=<folder> PORT=<port> npm start');
+      throw new Failure(
+        `A market runs already on ${dataDir} (process ${other.pid}).`,
+        'Stop it with Ctrl-C, or start a second one elsewhere: DCOMPUTE_DATA_DIR=<folder> PORT=<port> npm start',
+      );
     }
   }
   writeFileSync(file, JSON.stringify({ pid: process.pid, startTime: processStartTime(process.pid) }));

@@ -9,7 +9,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const commands = {
   async start(argv) {
     const { values } = parseArgs({ args: argv, options: { runtime: { type: 'string', default: 'docker' } } });
-    if (values.runtime !== 'docker' && values.runtime !== 'simulated') throw new Failure(`--runtime ${values.runtime}: choose docker or simulated.`);
+    if (values.runtime !== 'docker' && values.runtime !== 'simulated')
+      throw new Failure(`--runtime ${values.runtime}: choose docker or simulated.`);
     const { startMarket } = await import('./start.mjs');
     await startMarket({ root, runtime: values.runtime });
   },

@@ -29,12 +29,23 @@ export async function startMarketStack({ root, dataDir, built, progress, port, m
   const supervisor = new Supervisor({
     runDir: join(dataDir, 'run'),
     logDir: join(dataDir, 'logs'),
-    onCrash: (name, detail) => progress.note(`${name} ended unexpectedly (${detail}); starting it again. Log: ${join(dataDir, 'logs', `${name}.log`)}`),
+    onCrash: (name, detail) =>
+      progress.note(
+        `${name} ended unexpectedly (${detail}); starting it again. Log: ${join(dataDir, 'logs', `${name}.log`)}`,
+      ),
   });
   const left = await supervisor.endLeftovers({ stopOrder: STOP_ORDER, stopSignals: STOP_SIGNALS });
   if (left.length > 0) progress.note(`an earlier launcher was killed: ended its ${left.join(', ')}`);
 
-  const stack = { supervisor, dataDir, built, secrets, url: `http://127.0.0.1:${port}`, engine: null, stop: () => stopStack(stack) };
+  const stack = {
+    supervisor,
+    dataDir,
+    built,
+    secrets,
+    url: `http://127.0.0.1:${port}`,
+    engine: null,
+    stop: () => stopStack(stack),
+  };
   try {
     await startParts(stack, { root, progress, port, mode });
     return stack;
@@ -75,7 +86,13 @@ async function startParts(stack, { root, progress, port, mode }) {
 export async function startLocalNode(stack, options) {
   if (stack.node) throw new Failure('the local node runs already');
   mkdirSync(join(stack.dataDir, 'agent'), { recursive: true, mode: 0o700 });
-  stack.node = { ...options, dataDir: stack.dataDir, built: stack.built, backendUrl: stack.url, dockerHost: stack.engine?.dockerHost };
+  stack.node = {
+    ...options,
+    dataDir: stack.dataDir,
+    built: stack.built,
+    backendUrl: stack.url,
+    dockerHost: stack.engine?.dockerHost,
+  };
   await stack.supervisor.start(agentPart(stack.node));
 }
 

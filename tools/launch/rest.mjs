@@ -4,7 +4,9 @@ import { randomUUID } from 'node:crypto';
 export class ApiError extends Error {
   constructor(status, problem) {
     const fields = (problem.errors ?? []).map(({ field, message }) => `${field}: ${message}`);
-    super([`${problem.detail ?? problem.title ?? 'request failed'} (${problem.code ?? status})`, ...fields].join('\n  '));
+    super(
+      [`${problem.detail ?? problem.title ?? 'request failed'} (${problem.code ?? status})`, ...fields].join('\n  '),
+    );
     this.status = status;
     this.code = problem.code;
   }
@@ -35,7 +37,8 @@ export function restClient({ url, token }) {
   return {
     get: (path) => send('GET', path),
     /** A create: carries an idempotency key, a new one unless the caller names it. */
-    post: (path, body = {}, idempotencyKey = randomUUID()) => send('POST', path, body, { 'idempotency-key': idempotencyKey }),
+    post: (path, body = {}, idempotencyKey = randomUUID()) =>
+      send('POST', path, body, { 'idempotency-key': idempotencyKey }),
     patch: (path, body) => send('PATCH', path, body),
     delete: (path) => send('DELETE', path),
   };

@@ -38,11 +38,15 @@ export async function startMarket({ root, runtime }) {
 
 async function joinThisMachine({ stack, progress, runtime }) {
   const keys = await ensureOperatorKeys(stack);
-  if (runtime === 'docker') await progress.step('default image', () => ensureDefaultImage(stack.engine.dockerHost, progress));
+  if (runtime === 'docker')
+    await progress.step('default image', () => ensureDefaultImage(stack.engine.dockerHost, progress));
   await progress.step('joining this machine as a node', async () => {
     await startLocalNode(stack, { hostKey: keys.hostKey, runtime });
     const api = restClient({ url: stack.url, token: keys.apiKey });
-    await waitFor('an offer of this machine', async () => (await api.get('/api/v1/offers')).items.length > 0, { timeoutMs: 60_000, intervalMs: 100 });
+    await waitFor('an offer of this machine', async () => (await api.get('/api/v1/offers')).items.length > 0, {
+      timeoutMs: 60_000,
+      intervalMs: 100,
+    });
   });
 }
 

@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from './failure.mjs';
@@ -18,7 +28,7 @@ const RESTART_DELAYS_MS = [200, 1000, 2000, 5000, 10_000];
  * @property {string} [cwd]
  * @property {number} [uid]
  * @property {number} [gid]
- * @property {() => Promise<unknown> | unknown} ready truthy once the part works
+ * @property {() => unknown} ready truthy once the part works
  * @property {number} [readyTimeoutMs]
  * @property {NodeJS.Signals} [stopSignal] default SIGTERM
  * @property {number} [stopTimeoutMs]
@@ -52,7 +62,10 @@ export class Supervisor {
         abort: () => (entry.crashes > 2 ? `it ends at once (${entry.exit})` : undefined),
       });
     } catch (error) {
-      throw new Failure(`${error.message}\n${indent(tail(this.#logFile(part.name)))}`, `The whole log: ${this.#logFile(part.name)}`);
+      throw new Failure(
+        `${error.message}\n${indent(tail(this.#logFile(part.name)))}`,
+        `The whole log: ${this.#logFile(part.name)}`,
+      );
     }
   }
 
