@@ -334,6 +334,7 @@ CREATE INDEX "Rental_nodeId_status_idx" ON "Rental" ("nodeId", "status");
 CREATE INDEX "Rental_running_idx" ON "Rental" ("id") WHERE "status" = 'RUNNING';
 CREATE INDEX "Rental_deadline_idx" ON "Rental" ("phaseDeadlineAt") WHERE "phaseDeadlineAt" IS NOT NULL;
 CREATE INDEX "Rental_ttl_idx" ON "Rental" ("ttlExpiresAt") WHERE "ttlExpiresAt" IS NOT NULL AND "status" NOT IN ('TERMINATED', 'FAILED');
+CREATE INDEX "Rental_unwell_idx" ON "Rental" ("nodeId") WHERE "health" <> 'ok' AND "status" NOT IN ('TERMINATED', 'FAILED');
 CREATE INDEX "Rental_unsettled_idx" ON "Rental" ("stopDecidedAt") WHERE "stopDecidedAt" IS NOT NULL AND "settledAt" IS NULL;
 
 CREATE TABLE "Placement" (
@@ -505,6 +506,27 @@ CREATE TABLE "UsageSegment" (
 );
 CREATE INDEX "UsageSegment_rentalId_idx" ON "UsageSegment" ("rentalId");
 
+-- The union of a rental's segments on the clock of one boot: neighbours melt into one range, so that a charge never reads
+-- the segments again, and neither order nor doubling of reports can change what it reads (I6).
+CREATE TABLE "RentalRun" (
+  "rentalId" UUID NOT NULL REFERENCES "Rental" ("id"),
+  "nodeId" UUID NOT NULL REFERENCES "HostNode" ("id"),
+  "bootId" TEXT NOT NULL,
+  "ranMs" INT8MULTIRANGE NOT NULL,
+  CONSTRAINT "RentalRun_pkey" PRIMARY KEY ("rentalId", "nodeId", "bootId")
+);
+CREATE FUNCTION usage_segments_extend_runs() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  INSERT INTO "RentalRun" AS run ("rentalId", "nodeId", "bootId", "ranMs")
+  SELECT "rentalId", "nodeId", "bootId", range_agg(int8range("fromMs", "toMs"))
+    FROM added GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+  ON CONFLICT ("rentalId", "nodeId", "bootId") DO UPDATE SET "ranMs" = run."ranMs" + excluded."ranMs";
+  RETURN NULL;
+END $$;
+CREATE TRIGGER "UsageSegment_extend_runs" AFTER INSERT ON "UsageSegment"
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION usage_segments_extend_runs();
+
 CREATE TABLE "NodeWindow" (
   "id" UUID NOT NULL DEFAULT gen_random_uuid(),
   "nodeId" UUID NOT NULL REFERENCES "HostNode" ("id"),
@@ -536,6 +558,7 @@ CREATE TABLE "ProbeState" (
   "failure" TEXT,
   CONSTRAINT "ProbeState_pkey" PRIMARY KEY ("rentalId")
 );
+CREATE INDEX "ProbeState_failing_idx" ON "ProbeState" ("lastAt") WHERE "failingSince" IS NOT NULL;
 
 CREATE TABLE "NodeClock" (
   "nodeId" UUID NOT NULL REFERENCES "HostNode" ("id"),
@@ -781,6 +804,7 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO dcompute_app;
 -- The ledger is written by its functions only; events and audit rows only grow.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON "LedgerAccount", "LedgerEntry", "Transaction" FROM dcompute_app;
 REVOKE UPDATE, DELETE, TRUNCATE ON "RentalEvent", "AuditRow", "UsageSegment" FROM dcompute_app;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON "RentalRun" FROM dcompute_app;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON "User" FROM dcompute_app;
 GRANT INSERT ("id", "clerkId", "email", "displayName", "kind", "role", "isOperator"),
       UPDATE ("clerkId", "email", "displayName", "kind", "role", "isOperator", "disabledAt") ON "User" TO dcompute_app;
