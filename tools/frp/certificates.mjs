@@ -54,7 +54,8 @@ async function makeAuthority(files, now) {
   const x509 = await loadX509();
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    ...terms('CN=DistributedCompute tunnel authority', AUTHORITY, now),
+    ...terms(AUTHORITY, now),
+    name: 'CN=DistributedCompute tunnel authority',
     keys,
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
@@ -70,7 +71,8 @@ async function makeServerCertificate(files, serverName, now) {
   const authority = new x509.X509Certificate(readFileSync(files.caFile, 'utf8'));
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.create({
-    ...terms(`CN=${serverName}`, SERVER, now),
+    ...terms(SERVER, now),
+    subject: `CN=${serverName}`,
     issuer: authority.subject,
     publicKey: keys.publicKey,
     signingKey: await readSigningKey(files.caKeyFile),
@@ -93,9 +95,8 @@ async function loadX509() {
   return x509;
 }
 
-function terms(subject, { days }, now) {
+function terms({ days }, now) {
   return {
-    subject,
     serialNumber: randomBytes(16)
       .toString('hex')
       .replace(/^[89a-f]/, '7'),
