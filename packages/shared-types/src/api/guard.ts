@@ -30,9 +30,27 @@ export const GuardNode = z
   .meta({ id: 'GuardNode' });
 export type GuardNode = z.infer<typeof GuardNode>;
 
-/** `GET /internal/guard/v1/leases?sinceRev=R`: what changed after R, or everything when R is 0. */
+/**
+ * `GET /internal/guard/v1/leases?sinceRev=R&waitMs=W`: what changed after R. With `waitMs` the answer waits for a change,
+ * for so long at most.
+ */
+export const GuardSyncQuery = z
+  .object({
+    sinceRev: z.coerce.number().int().min(0),
+    waitMs: z.coerce.number().int().min(0).max(30_000).default(0),
+  })
+  .meta({ id: 'GuardSyncQuery' });
+export type GuardSyncQuery = z.infer<typeof GuardSyncQuery>;
+
+/** Ask for changes after `rev` next. A rev may come with a change that comes again: applying it twice changes nothing. */
 export const GuardSync = z
-  .object({ rev: z.number().int(), leases: z.array(GuardLease), nodes: z.array(GuardNode) })
+  .object({
+    rev: z.number().int(),
+    /** True when this is everything there is (R was 0, or higher than what the platform knows): what is not in it is gone. */
+    full: z.boolean(),
+    leases: z.array(GuardLease),
+    nodes: z.array(GuardNode),
+  })
   .meta({ id: 'GuardSync' });
 export type GuardSync = z.infer<typeof GuardSync>;
 
@@ -54,3 +72,9 @@ export const GuardProbeReport = z
   .object({ probes: z.array(GuardProbe).max(1000) })
   .meta({ id: 'GuardProbeReport' });
 export type GuardProbeReport = z.infer<typeof GuardProbeReport>;
+
+/** `POST /internal/guard/v1/closed`: revoked leases whose ports frps shows as closed. Their ports rest from then on. */
+export const GuardClosedReport = z
+  .object({ leaseIds: z.array(z.uuid()).max(1000) })
+  .meta({ id: 'GuardClosedReport' });
+export type GuardClosedReport = z.infer<typeof GuardClosedReport>;

@@ -462,6 +462,16 @@ CREATE TABLE "ProxyServer" (
   CONSTRAINT "ProxyServer_ports_check" CHECK ("portStart" BETWEEN 1 AND 65535 AND "portEnd" BETWEEN "portStart" AND 65535)
 );
 CREATE UNIQUE INDEX "ProxyServer_name_key" ON "ProxyServer" ("name");
+CREATE UNIQUE INDEX "ProxyServer_guardCredentialHash_key" ON "ProxyServer" ("guardCredentialHash");
+
+-- Under which rev of a proxy server its guard is told that a node's tunnel token was made, changed or taken away.
+CREATE TABLE "ProxyNodeChange" (
+  "proxyServerId" UUID NOT NULL REFERENCES "ProxyServer" ("id") ON DELETE CASCADE,
+  "nodeId" UUID NOT NULL REFERENCES "HostNode" ("id") ON DELETE CASCADE,
+  "rev" BIGINT NOT NULL,
+  CONSTRAINT "ProxyNodeChange_pkey" PRIMARY KEY ("proxyServerId", "nodeId")
+);
+CREATE INDEX "ProxyNodeChange_proxyServerId_rev_idx" ON "ProxyNodeChange" ("proxyServerId", "rev");
 
 CREATE TABLE "PortLease" (
   "id" UUID NOT NULL DEFAULT gen_random_uuid(),
