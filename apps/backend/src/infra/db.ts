@@ -102,3 +102,17 @@ export function sqlStateOf(error: unknown): string | undefined {
 export function constraintOf(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.constraint : undefined;
 }
+
+/** System errors of a connection that could not be made or broke. */
+const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE']);
+/** Connection exceptions, shutdown of the server, too many connections. */
+const UNAVAILABLE_STATES = /^(08|57P0[1-3]|53300)/;
+/** What the driver says without a code: its pool is exhausted or its socket has gone. */
+const UNAVAILABLE_MESSAGES = /^(timeout exceeded when trying to connect|Connection terminated)/;
+
+/** Whether an error says that the database cannot be reached now, so that the same request may succeed later. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return CONNECTION_ERRORS.has(code) || UNAVAILABLE_STATES.test(code) || UNAVAILABLE_MESSAGES.test(error.message);
+}

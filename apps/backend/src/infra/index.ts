@@ -13,3 +13,8 @@ export * from './timers.js';
 export * from './single-backend.js';
 export * from './infra.module.js';
 export * from './cursor.js';
+export * from './api-doc.js';
+export * from './boot-error.js';
+export * from './usable-database.js';
+export * from './migrations.js';
+export * from './rate-limiter.js';

@@ -2,9 +2,16 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
+import { type Queryable, sqlStateOf } from './db.js';
+
+/** The committed migrations, seen from src/infra and dist/infra alike. */
+export const MIGRATIONS_FOLDER = join(import.meta.dirname, '../../prisma/migrations');
 
 /** The advisory lock that Prisma's own `migrate deploy` takes: both can be used on one database. */
 const PRISMA_LOCK_ID = 72707369;
+
+/** SQLSTATE of a table that does not exist. */
+const UNDEFINED_TABLE = '42P01';
 
 const TABLE = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
   "id" VARCHAR(36) PRIMARY KEY,
@@ -36,7 +43,9 @@ export async function applyMigrations(options: { databaseUrl: string; folder: st
       const known = checksums.get(migration.name);
       if (known === migration.checksum) continue;
       if (known !== undefined) {
-        throw new Error(`Migration ${migration.name} was edited after it had been applied. Restore it and add a new one.`);
+        throw new Error(
+          `Migration ${migration.name} was edited after it had been applied. Restore it and add a new one.`,
+        );
       }
       await applyOne(client, migration);
       applied.push(migration.name);
@@ -45,6 +54,21 @@ export async function applyMigrations(options: { databaseUrl: string; folder: st
   } finally {
     await client.end();
   }
+}
+
+/** The names of committed migrations that this database lacks, or has in another version. */
+export async function missingMigrations(db: Queryable, folder: string): Promise<string[]> {
+  const known = await db
+    .query<{ migration_name: string; checksum: string }>(
+      'SELECT migration_name, checksum FROM "_prisma_migrations" WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL',
+    )
+    .catch((error: unknown) => {
+      if (sqlStateOf(error) === UNDEFINED_TABLE) return [];
+      throw error;
+    });
+  const checksums = new Map(known.map((row) => [row.migration_name, row.checksum]));
+  const migrations = await readMigrations(folder);
+  return migrations.filter(({ name, checksum }) => checksums.get(name) !== checksum).map(({ name }) => name);
 }
 
 interface Migration {

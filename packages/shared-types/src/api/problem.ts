@@ -28,6 +28,7 @@ export const ErrorCode = z
     'node.not_connected',
     'node.not_frozen',
     'ledger.invalid_amount',
+    'service.unavailable',
     'internal',
   ])
   .meta({ id: 'ErrorCode' });

@@ -110,6 +110,8 @@ CREATE TABLE "identity_jwks" (
   "id" TEXT NOT NULL,
   "publicKey" TEXT NOT NULL,
   "privateKey" TEXT NOT NULL,
+  "alg" TEXT,
+  "crv" TEXT,
   "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
   "expiresAt" TIMESTAMPTZ(3),
   CONSTRAINT "identity_jwks_pkey" PRIMARY KEY ("id")

@@ -41,7 +41,9 @@ export class AccountsService {
   }
 
   async findByEmail(db: Queryable, email: string): Promise<AccountRow | undefined> {
-    const [row] = await db.query<AccountRow>(`SELECT ${COLUMNS} FROM "User" WHERE "email" = $1 AND NOT "isSystem"`, [email]);
+    const [row] = await db.query<AccountRow>(`SELECT ${COLUMNS} FROM "User" WHERE "email" = $1 AND NOT "isSystem"`, [
+      email,
+    ]);
     return row;
   }
 
@@ -52,7 +54,10 @@ export class AccountsService {
   }
 
   /** The team of a valid organisation claim, with the person as a member of it. */
-  async ensureTeam(claim: IdentityClaim, member: { personId: string; role: 'owner' | 'admin' | 'member' }): Promise<AccountRow> {
+  async ensureTeam(
+    claim: IdentityClaim,
+    member: { personId: string; role: 'owner' | 'admin' | 'member' },
+  ): Promise<AccountRow> {
     return await this.db.transaction(async (tx) => {
       const team = (await this.#findByClerkId(tx, claim.clerkId)) ?? (await this.#create(tx, claim, 'TEAM'));
       await tx.query(
@@ -75,7 +80,10 @@ export class AccountsService {
     return row;
   }
 
-  async update(principal: Principal, change: { displayName?: string | undefined; role?: Role | undefined }): Promise<User> {
+  async update(
+    principal: Principal,
+    change: { displayName?: string | undefined; role?: Role | undefined },
+  ): Promise<User> {
     return await this.db.transaction(async (tx) => {
       const [row] = await tx.query<AccountRow>(
         `UPDATE "User" SET "displayName" = coalesce($2, "displayName"), "role" = coalesce($3::"Role", "role")

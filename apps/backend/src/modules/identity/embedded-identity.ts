@@ -51,11 +51,15 @@ export class EmbeddedIdentity {
     const email = input.email.toLowerCase();
     try {
       const { token } = await this.#require().api.signUpEmail({ body: { ...input, email } });
-      if (!token) throw new AppError('auth.invalid_credentials', { detail: 'The account was made, but needs to be confirmed.' });
+      if (!token)
+        throw new AppError('auth.invalid_credentials', { detail: 'The account was made, but needs to be confirmed.' });
       return await this.#session(token);
     } catch (error) {
       if (isStatus(error, 'UNPROCESSABLE_ENTITY')) {
-        throw new AppError('auth.email_taken', { detail: 'An account with this e-mail address exists. Sign in instead.', cause: error });
+        throw new AppError('auth.email_taken', {
+          detail: 'An account with this e-mail address exists. Sign in instead.',
+          cause: error,
+        });
       }
       throw error;
     }
@@ -68,7 +72,10 @@ export class EmbeddedIdentity {
       return await this.#session(token);
     } catch (error) {
       if (isStatus(error, 'UNAUTHORIZED')) {
-        throw new AppError('auth.invalid_credentials', { detail: 'E-mail address or password is wrong.', cause: error });
+        throw new AppError('auth.invalid_credentials', {
+          detail: 'E-mail address or password is wrong.',
+          cause: error,
+        });
       }
       throw error;
     }
@@ -86,7 +93,9 @@ export class EmbeddedIdentity {
 
   /** True while a session has neither ended nor run out. */
   async isLive(sessionId: string): Promise<boolean> {
-    const rows = await this.db.query('SELECT 1 FROM "identity_session" WHERE "id" = $1 AND "expiresAt" > now()', [sessionId]);
+    const rows = await this.db.query('SELECT 1 FROM "identity_session" WHERE "id" = $1 AND "expiresAt" > now()', [
+      sessionId,
+    ]);
     return rows.length > 0;
   }
 
@@ -127,7 +136,9 @@ export class EmbeddedIdentity {
 
   #require(): ReturnType<typeof buildAuth> {
     if (this.#auth) return this.#auth;
-    throw new AppError('auth.forbidden', { detail: 'This platform signs in through Clerk; the embedded identity is off.' });
+    throw new AppError('auth.forbidden', {
+      detail: 'This platform signs in through Clerk; the embedded identity is off.',
+    });
   }
 }
 

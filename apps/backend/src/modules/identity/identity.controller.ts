@@ -64,11 +64,17 @@ export class IdentityController {
   }
 
   @Patch('me')
-  async updateMe(@CurrentPrincipal() principal: Principal, @Body({ schema: UpdateMeRequest }) body: UpdateMeRequest): Promise<User> {
+  async updateMe(
+    @CurrentPrincipal() principal: Principal,
+    @Body({ schema: UpdateMeRequest }) body: UpdateMeRequest,
+  ): Promise<User> {
     return await this.accounts.update(principal, body);
   }
 
-  async #respond(session: EmbeddedSession, account: { role?: SignUpRequest['role']; displayName?: string | undefined }): Promise<SessionResponse> {
+  async #respond(
+    session: EmbeddedSession,
+    account: { role?: SignUpRequest['role']; displayName?: string | undefined },
+  ): Promise<SessionResponse> {
     const person = await this.accounts.ensurePerson({
       clerkId: `local_${session.identityId}`,
       email: session.email,
@@ -76,6 +82,11 @@ export class IdentityController {
       role: account.role,
     });
     const { token, expiresAt } = await this.embedded.issueToken(session);
-    return { token, tokenExpiresAt: expiresAt.toISOString(), sessionToken: session.sessionToken, user: userView(person) };
+    return {
+      token,
+      tokenExpiresAt: expiresAt.toISOString(),
+      sessionToken: session.sessionToken,
+      user: userView(person),
+    };
   }
 }

@@ -24,11 +24,17 @@ export class OperatorBootstrap implements OnApplicationBootstrap {
 
   async #create(operator: { email: string; password: string }) {
     if (!this.embedded.enabled) {
-      throw new AppError('auth.required', { detail: `OPERATOR_EMAIL: ${operator.email} has to sign in through Clerk once before it can be made operator.` });
+      throw new AppError('auth.required', {
+        detail: `OPERATOR_EMAIL: ${operator.email} has to sign in through Clerk once before it can be made operator.`,
+      });
     }
     const session = await this.embedded
       .signUp({ ...operator, name: 'Operator' })
       .catch(() => this.embedded.signIn(operator));
-    return await this.accounts.ensurePerson({ clerkId: `local_${session.identityId}`, email: operator.email, displayName: 'Operator' });
+    return await this.accounts.ensurePerson({
+      clerkId: `local_${session.identityId}`,
+      email: operator.email,
+      displayName: 'Operator',
+    });
   }
 }

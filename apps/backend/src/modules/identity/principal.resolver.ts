@@ -37,9 +37,13 @@ export class PrincipalResolver {
   async resolve(credentials: Credentials): Promise<Principal> {
     const bearer = /^Bearer (\S+)$/i.exec(credentials.authorization ?? '')?.[1];
     if (!bearer) {
-      throw new AppError('auth.required', { detail: 'Send a session token or an API key: "Authorization: Bearer <token>".' });
+      throw new AppError('auth.required', {
+        detail: 'Send a session token or an API key: "Authorization: Bearer <token>".',
+      });
     }
-    return bearer.startsWith('dck_') ? await this.#byApiKey(bearer, credentials) : await this.#byToken(bearer, credentials);
+    return bearer.startsWith('dck_')
+      ? await this.#byApiKey(bearer, credentials)
+      : await this.#byToken(bearer, credentials);
   }
 
   async #byToken(token: string, { actFor, ip }: Credentials): Promise<Principal> {
@@ -49,7 +53,8 @@ export class PrincipalResolver {
       throw new AppError('auth.required', { detail: 'The session has ended. Sign in again.' });
     }
     const person = await this.accounts.ensurePerson(personClaim(verified));
-    const account = (await this.#teamOf(verified, person)) ?? (actFor ? await this.accounts.teamOfMember(person.id, actFor) : person);
+    const account =
+      (await this.#teamOf(verified, person)) ?? (actFor ? await this.accounts.teamOfMember(person.id, actFor) : person);
     refuseDisabled(person);
     refuseDisabled(account);
     return {
@@ -75,7 +80,10 @@ export class PrincipalResolver {
         : [claims['org_id'], claims['org_role']];
     if (typeof id !== 'string') return null;
     const claim = { clerkId: id, email: `${id.toLowerCase()}@team.invalid` };
-    return await this.accounts.ensureTeam(claim, { personId: person.id, role: String(role).endsWith('admin') ? 'admin' : 'member' });
+    return await this.accounts.ensureTeam(claim, {
+      personId: person.id,
+      role: String(role).endsWith('admin') ? 'admin' : 'member',
+    });
   }
 
   async #byApiKey(secret: string, { ip }: Credentials): Promise<Principal> {
@@ -92,7 +100,8 @@ export class PrincipalResolver {
       this.accounts.findById(this.db, key.userId),
       this.accounts.findById(this.db, key.createdById),
     ]);
-    if (!account || !person) throw new AppError('auth.required', { detail: 'The account of this API key does not exist.' });
+    if (!account || !person)
+      throw new AppError('auth.required', { detail: 'The account of this API key does not exist.' });
     refuseDisabled(account);
     await this.db.query(
       `UPDATE "ApiKey" SET "lastUsedAt" = now() WHERE "id" = $1 AND coalesce("lastUsedAt" < now() - $2::interval, true)`,
@@ -118,5 +127,6 @@ function personClaim({ claims }: VerifiedToken) {
 }
 
 function refuseDisabled(account: AccountRow): void {
-  if (account.disabledAt) throw new AppError('auth.forbidden', { detail: 'This account is disabled. Ask the operator.' });
+  if (account.disabledAt)
+    throw new AppError('auth.forbidden', { detail: 'This account is disabled. Ask the operator.' });
 }

@@ -1,0 +1,28 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { ConfigModule } from './config/index.js';
+import { HttpModule } from './http/http.module.js';
+import { InfraModule } from './infra/index.js';
+import { IdempotencyModule } from './modules/idempotency/index.js';
+import { IdentityModule } from './modules/identity/index.js';
+import { LedgerModule } from './modules/ledger/index.js';
+import { OffersModule } from './modules/offers/index.js';
+
+/** The backend. Every role has all modules; what a process does by its role stands in `config.duties`. */
+@Module({})
+export class AppModule {
+  /** Throws a ConfigError. */
+  static from(env?: NodeJS.ProcessEnv): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.from(env),
+        InfraModule,
+        HttpModule,
+        IdempotencyModule,
+        IdentityModule,
+        LedgerModule,
+        OffersModule,
+      ],
+    };
+  }
+}

@@ -1,0 +1,32 @@
+import type { ErrorCode } from '@dcompute/shared-types';
+
+/** HTTP status and title of each error code: the one place that turns codes into HTTP. */
+export const PROBLEMS: Readonly<Record<ErrorCode, { readonly status: number; readonly title: string }>> = {
+  'auth.required': { status: 401, title: 'Sign-in needed' },
+  'auth.invalid_credentials': { status: 401, title: 'Wrong credentials' },
+  'auth.forbidden': { status: 403, title: 'Not allowed' },
+  'auth.role_forbidden': { status: 403, title: 'Not allowed for this role' },
+  'auth.scope_missing': { status: 403, title: 'Scope missing' },
+  'auth.key_revoked': { status: 401, title: 'Key revoked' },
+  'auth.email_taken': { status: 409, title: 'E-mail address taken' },
+  'request.invalid': { status: 400, title: 'Invalid request' },
+  'request.too_large': { status: 413, title: 'Request too large' },
+  'request.rate_limited': { status: 429, title: 'Too many requests' },
+  'resource.not_found': { status: 404, title: 'Not found' },
+  'idempotency.key_reused': { status: 422, title: 'Idempotency key reused' },
+  'idempotency.in_progress': { status: 409, title: 'Request in progress' },
+  'idempotency.key_required': { status: 400, title: 'Idempotency key needed' },
+  'offer.unavailable': { status: 409, title: 'Offer not available' },
+  'rental.insufficient_funds': { status: 402, title: 'Insufficient funds' },
+  'rental.money_cap_too_low': { status: 422, title: 'Money cap too low' },
+  'rental.invalid_state': { status: 409, title: 'Not possible in this state' },
+  'rental.capacity_taken': { status: 409, title: 'Capacity taken' },
+  'rental.ssh_key_required': { status: 422, title: 'SSH key needed' },
+  'rental.no_port_free': { status: 503, title: 'No public port free' },
+  'rental.run_type_unsupported': { status: 422, title: 'Run type not supported' },
+  'node.not_connected': { status: 409, title: 'Node not connected' },
+  'node.not_frozen': { status: 409, title: 'Node not frozen' },
+  'ledger.invalid_amount': { status: 422, title: 'Invalid amount' },
+  'service.unavailable': { status: 503, title: 'Not available now' },
+  internal: { status: 500, title: 'Internal error' },
+};
