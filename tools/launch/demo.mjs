@@ -61,7 +61,7 @@ export async function mainJob({ stack, progress }) {
     role: 'RENT',
   });
   const operator = await signedInClient(url, { email: secrets.operatorEmail, password: secrets.operatorPassword });
-  await progress.step('default image', () => ensureDefaultImage(stack.engine.dockerHost));
+  await progress.step('default image', () => ensureDefaultImage(stack.dockerHost));
   await progress.step('the host enrols this machine', async () => {
     const { secret } = await host.post('/api/v1/host-keys', { name: 'demo' });
     await startLocalNode(stack, { hostKey: secret, runtime: 'docker', networkRange: NETWORK_RANGE });

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificates } from '../frp/certificates.mjs';
 import { renderFrpsConfig } from '../frp/frps-config.mjs';
+import { Failure } from './failure.mjs';
 import { freePort, freePortBlock, requirePort } from './ports.mjs';
 
 const SERVER_NAME = 'frps.dcompute.internal';
@@ -38,7 +39,16 @@ export async function planTunnel({ dataDir, secrets, mode }) {
   };
 }
 
-const fixedPorts = () => ({ bind: Number(process.env.FRPS_PORT ?? DEFAULT_BIND_PORT), rentals: DEFAULT_RENTAL_PORTS });
+const fixedPorts = () => ({ bind: Number(process.env.FRPS_PORT ?? DEFAULT_BIND_PORT), rentals: rentalPorts() });
+
+/** The public ports that rentals may have: RENTAL_PORTS=<first>-<last>. */
+function rentalPorts() {
+  const text = process.env.RENTAL_PORTS;
+  if (!text) return DEFAULT_RENTAL_PORTS;
+  const [, start = 0, end = 0] = /^(\d{1,5})-(\d{1,5})$/.exec(text)?.map(Number) ?? [];
+  if (start >= 1024 && end >= start && end <= 65_535) return { start, end };
+  throw new Failure(`RENTAL_PORTS=${text} is no range of ports.`, 'Write it as <first>-<last>, such as RENTAL_PORTS=20000-20999');
+}
 
 /** frps with the guard as its plugin. */
 export function frpsPart({ dataDir, built, secrets, tunnel }) {

@@ -14,6 +14,20 @@ const STOP_ORDER = ['agent', 'frps', 'guard', 'backend', 'dockerd', 'postgres'];
 const STOP_SIGNALS = { postgres: 'SIGINT' };
 
 /**
+ * @typedef {object} MarketStack a running market
+ * @property {Supervisor} supervisor
+ * @property {string} dataDir
+ * @property {Awaited<ReturnType<typeof import('./build.mjs').buildParts>>} built
+ * @property {ReturnType<typeof loadSecrets>} secrets
+ * @property {string} url of the API
+ * @property {string | undefined} dockerHost
+ * @property {string | undefined} databaseUrl of the application's login
+ * @property {Awaited<ReturnType<typeof dockerEngine>> | undefined} engine
+ * @property {object | undefined} node the agent of this machine
+ * @property {() => Promise<void>} stop ends everything in order
+ */
+
+/**
  * Starts every part of the market but the node: PostgreSQL, frps, guard and backend, and a Docker engine where this
  * machine has none. What an earlier launcher left behind is ended first.
  * @param {object} options
@@ -23,6 +37,7 @@ const STOP_SIGNALS = { postgres: 'SIGINT' };
  * @param {ReturnType<typeof import('./progress.mjs').createProgress>} options.progress
  * @param {number} options.port of the backend
  * @param {{fixedPorts: boolean, runtime: 'docker' | 'simulated', env?: Record<string, string>}} options.mode
+ * @returns {Promise<MarketStack>}
  */
 export async function startMarketStack({ root, dataDir, built, progress, port, mode }) {
   const secrets = loadSecrets(dataDir);
@@ -37,13 +52,17 @@ export async function startMarketStack({ root, dataDir, built, progress, port, m
   const left = await supervisor.endLeftovers({ stopOrder: STOP_ORDER, stopSignals: STOP_SIGNALS });
   if (left.length > 0) progress.note(`an earlier launcher was killed: ended its ${left.join(', ')}`);
 
+  /** @type {MarketStack} */
   const stack = {
     supervisor,
     dataDir,
     built,
     secrets,
     url: `http://127.0.0.1:${port}`,
-    engine: null,
+    dockerHost: undefined,
+    databaseUrl: undefined,
+    engine: undefined,
+    node: undefined,
     stop: () => stopStack(stack),
   };
   try {
@@ -59,6 +78,7 @@ async function startParts(stack, { root, progress, port, mode }) {
   const { supervisor, dataDir, secrets, built } = stack;
   if (mode.runtime === 'docker') {
     stack.engine = await dockerEngine({ dataDir, progress });
+    stack.dockerHost = stack.engine.dockerHost;
     const { part } = stack.engine;
     if (part) await progress.step('starting a Docker engine of our own', () => supervisor.start(part));
   }
@@ -91,7 +111,7 @@ export async function startLocalNode(stack, options) {
     dataDir: stack.dataDir,
     built: stack.built,
     backendUrl: stack.url,
-    dockerHost: stack.engine?.dockerHost,
+    dockerHost: stack.dockerHost,
   };
   await stack.supervisor.start(agentPart(stack.node));
 }

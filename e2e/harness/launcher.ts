@@ -1,0 +1,104 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { inject } from 'vitest';
+import { freePort } from '../../tools/launch/ports.mjs';
+import { waitFor } from '../../tools/launch/wait.mjs';
+
+const root = join(import.meta.dirname, '../..');
+
+/** `npm start` on a data folder of its own. */
+export class Launcher {
+  #child: ChildProcess | undefined;
+  #output = '';
+
+  private constructor(
+    readonly dataDir: string,
+    readonly env: Record<string, string>,
+  ) {}
+
+  static async prepare(): Promise<Launcher> {
+    const market = inject('market');
+    const dataDir = mkdtempSync('/var/tmp/dcompute-launcher-');
+    const env = {
+      ...(process.env as Record<string, string>),
+      DCOMPUTE_DATA_DIR: dataDir,
+      DOCKER_HOST: market.dockerHost,
+      PORT: String(await freePort()),
+      FRPS_PORT: String(await freePort()),
+      // Apart from the range of the market that the rest of the run shares.
+      RENTAL_PORTS: '28000-28099',
+    };
+    return new Launcher(dataDir, env);
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.env['PORT']}`;
+  }
+
+  /** Starts it and waits for "ready". Returns the milliseconds that took. */
+  async start(): Promise<number> {
+    const begin = Date.now();
+    this.#output = '';
+    const child = spawn(process.execPath, [join(root, 'tools/launch/main.mjs'), 'start'], { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (this.#output += String(chunk)));
+    await waitFor('the market to be ready', () => /ready in/.test(this.#output), {
+      timeoutMs: 120_000,
+      abort: () => (child.exitCode === null ? undefined : `the launcher ended:\n${this.#output}`),
+    });
+    return Date.now() - begin;
+  }
+
+  /** Sends a signal and waits until the launcher has ended. */
+  async end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await once(child, 'exit');
+  }
+
+  /** `npm run market -- ...` against this market. */
+  market(...args: string[]): string {
+    return execFileSync(process.execPath, [join(root, 'tools/launch/main.mjs'), 'market', ...args], { env: this.env, encoding: 'utf8' });
+  }
+
+  /** Processes whose command line or environment names this data folder. */
+  processes(): string[] {
+    const listing = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n');
+    return listing.filter((line) => {
+      const pid = line.trim().split(/\s+/)[0];
+      if (!pid || line.includes('tools/launch/main.mjs') || line.includes('ps -eo')) return false;
+      return line.includes(this.dataDir) || environmentOf(pid).includes(this.dataDir);
+    });
+  }
+
+  async destroy(): Promise<void> {
+    await this.end('SIGINT');
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+}
+
+function environmentOf(pid: string): string {
+  const file = `/proc/${pid}/environ`;
+  try {
+    return existsSync(file) ? readFileSync(file, 'latin1') : '';
+  } catch {
+    return '';
+  }
+}
+
+/** Rules, bridges and networks of this machine and its engine that carry one of our names. */
+export function traces(): { rules: string[]; links: string[]; networks: string[] } {
+  const lines = (command: string, ...args: string[]): string[] => execFileSync(command, args, { encoding: 'utf8' }).split('\n').filter(Boolean);
+  return {
+    rules: lines('iptables-save').filter((line) => /\bDC-|dc[0-9a-f]{4}/.test(line)),
+    links: lines('ip', '-o', 'link').flatMap((line) => /^\d+: (dc[0-9a-f]{12})[@:]/.exec(line)?.[1] ?? []),
+    networks: lines('docker', '-H', inject('market').dockerHost, 'network', 'ls', '--format', '{{.Name}}').filter((name) => name.startsWith('dc-')),
+  };
+}

@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { docker } from '../harness/docker.js';
+import { Launcher, traces } from '../harness/launcher.js';
+
+let launcher: Launcher;
+beforeAll(async () => {
+  launcher = await Launcher.prepare();
+});
+afterAll(() => launcher?.destroy());
+
+describe('npm start', () => {
+  it('becomes ready unattended, prints URLs and the next command, and the printed commands work', async () => {
+    const firstMs = await launcher.start();
+    expect(launcher.output).toContain(launcher.url);
+    expect(launcher.output).toContain('npm run market -- offers');
+    expect(launcher.market('offers')).toMatch(/\$\/hour/);
+    launcher.market('credit', '5');
+    expect(launcher.market('rent')).toMatch(/ssh -p \d+ root@127\.0\.0\.1/);
+    expect(launcher.market('ssh', '--', 'echo', 'it', 'works')).toBe('it works\n');
+    process.stderr.write(`first start on built parts: ${firstMs} ms\n`);
+  });
+
+  it('leaves no process, running container, network or firewall rule after Ctrl-C', async () => {
+    await launcher.end('SIGINT');
+    expect(launcher.processes()).toEqual([]);
+    expect(traces()).toEqual({ rules: [], links: [], networks: [] });
+    expect(await docker('ps', '--filter', 'label=dc.rental', '--format', '{{.Names}}')).toBe('');
+  });
+
+  it('takes seconds the second time, and resumes the rental that Ctrl-C had stopped', async () => {
+    const secondMs = await launcher.start();
+    process.stderr.write(`second start: ${secondMs} ms\n`);
+    expect(launcher.market('ssh', '--', 'echo', 'resumed')).toBe('resumed\n');
+  });
+
+  it('cleans up or adopts what a launcher that was killed with -9 left', async () => {
+    await launcher.end('SIGKILL');
+    expect(launcher.processes().length).toBeGreaterThan(0);
+    await launcher.start();
+    expect(launcher.output).toContain('an earlier launcher was killed');
+    expect(launcher.market('ssh', '--', 'echo', 'alive')).toBe('alive\n');
+    launcher.market('delete');
+    await launcher.end('SIGINT');
+    expect(launcher.processes()).toEqual([]);
+    expect(traces()).toEqual({ rules: [], links: [], networks: [] });
+  });
+});
