@@ -15,7 +15,10 @@ export const HostNode = z
     locationData: LocationData.nullable(),
     agentVersion: z.string().nullable(),
     lastSeenAt: z.iso.datetime().nullable(),
+    /** Why the platform neither rents nor stops anything on it until an operator confirms; null when nothing is wrong. */
     frozenReason: z.string().nullable(),
+    /** True while its host lets nothing new onto it. */
+    draining: z.boolean(),
     rentableByOwnerOnly: z.boolean(),
     capacity: z.object({
       totalCpuMillicores: z.number().int(),
