@@ -134,11 +134,7 @@ def put_record(record: Record) -> Change:
         record.keys_sha,
         record.boot_id,
         record.ttl_deadline_ms,
-        *(
-            (meter.container_id, meter.started_token, meter.boot_id, meter.metered_to_ms)
-            if meter
-            else (None,) * 4
-        ),
+        *((meter.container_id, meter.started_token, meter.boot_id, meter.metered_to_ms) if meter else (None,) * 4),
         record.next_segment,
     )
     return Change(PUT_RECORD, values)

@@ -98,7 +98,9 @@ class Executor:
         end = placement.record.end
         if end is None or end.reason is not RentalEndReason.NODE_SHUTDOWN or self.gate.shutting_down:
             return
-        placement.save(replace(placement.record, end=None, phase=InstancePhase.SCHEDULED, phase_boot_ms=self._clock.boot_ms()))
+        placement.save(
+            replace(placement.record, end=None, phase=InstancePhase.SCHEDULED, phase_boot_ms=self._clock.boot_ms())
+        )
         self._worker(placement).supersede()
 
     def end_overdue(self, offline_deadline_ms: int | None) -> None:
@@ -162,7 +164,9 @@ class Executor:
 
     async def remove_stray(self, container: Container) -> None:
         """Removes a container that nobody explains."""
-        log.warning("stray_container_removed", extra={"container": container.container_id, "rental": container.rental_id})
+        log.warning(
+            "stray_container_removed", extra={"container": container.container_id, "rental": container.rental_id}
+        )
         await self._tools.runtime.remove(container)
         self._strays.pop(container.container_id, None)
 

@@ -79,7 +79,12 @@ def _next(record: Record, item: DesiredInstance, now_ms: int) -> Record:
     if item.desired is not DesiredState.RUNNING or not starts_over:
         return following
     return replace(
-        following, phase=InstancePhase.SCHEDULED, phase_boot_ms=now_ms, exit_code=None, oom_killed=None, pull_progress=None
+        following,
+        phase=InstancePhase.SCHEDULED,
+        phase_boot_ms=now_ms,
+        exit_code=None,
+        oom_killed=None,
+        pull_progress=None,
     )
 
 
