@@ -13,8 +13,13 @@ export async function docker(...args: string[]): Promise<string> {
 /** Makes an image of single files of this machine. @param files path in the image -> path here */
 export function importImage(tag: string, files: Readonly<Record<string, string>>): void {
   const renames = Object.entries(files).map(([inside, here]) => `--transform=s,^${here}$,${inside},`);
-  const tar = execFileSync('tar', ['--dereference', ...renames, '-cPf', '-', ...Object.values(files)], { maxBuffer: 64 * 1024 * 1024 });
-  execFileSync('docker', ['-H', inject('market').dockerHost, 'import', '-', tag], { input: tar, stdio: ['pipe', 'ignore', 'inherit'] });
+  const tar = execFileSync('tar', ['--dereference', ...renames, '-cPf', '-', ...Object.values(files)], {
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  execFileSync('docker', ['-H', inject('market').dockerHost, 'import', '-', tag], {
+    input: tar,
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
 }
 
 /** The containers of a rental, running or not, as `docker ps` names them. */

@@ -23,7 +23,9 @@ export class FaultProxy {
     private readonly server: WebSocketServer,
     private readonly target: string,
   ) {
-    server.on('connection', (agent, request) => this.#connect(agent, request.url ?? '/', request.headers.authorization ?? ''));
+    server.on('connection', (agent, request) =>
+      this.#connect(agent, request.url ?? '/', request.headers.authorization ?? ''),
+    );
   }
 
   /** Listens on a free port of loopback. @param target the gateway's ws:// origin */

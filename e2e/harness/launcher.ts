@@ -45,9 +45,13 @@ export class Launcher {
   async start(): Promise<number> {
     const begin = Date.now();
     this.#output = '';
-    const child = spawn(process.execPath, [join(root, 'tools/launch/main.mjs'), 'start'], { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [join(root, 'tools/launch/main.mjs'), 'start'], {
+      env: this.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (this.#output += String(chunk)));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (this.#output += String(chunk)));
     await waitFor('the market to be ready', () => /ready in/.test(this.#output), {
       timeoutMs: 120_000,
       abort: () => (child.exitCode === null ? undefined : `the launcher ended:\n${this.#output}`),
@@ -65,7 +69,10 @@ export class Launcher {
 
   /** `npm run market -- ...` against this market. */
   market(...args: string[]): string {
-    return execFileSync(process.execPath, [join(root, 'tools/launch/main.mjs'), 'market', ...args], { env: this.env, encoding: 'utf8' });
+    return execFileSync(process.execPath, [join(root, 'tools/launch/main.mjs'), 'market', ...args], {
+      env: this.env,
+      encoding: 'utf8',
+    });
   }
 
   /** Processes whose command line or environment names this data folder. */
@@ -95,10 +102,13 @@ function environmentOf(pid: string): string {
 
 /** Rules, bridges and networks of this machine and its engine that carry one of our names. */
 export function traces(): { rules: string[]; links: string[]; networks: string[] } {
-  const lines = (command: string, ...args: string[]): string[] => execFileSync(command, args, { encoding: 'utf8' }).split('\n').filter(Boolean);
+  const lines = (command: string, ...args: string[]): string[] =>
+    execFileSync(command, args, { encoding: 'utf8' }).split('\n').filter(Boolean);
   return {
     rules: lines('iptables-save').filter((line) => /\bDC-|dc[0-9a-f]{4}/.test(line)),
     links: lines('ip', '-o', 'link').flatMap((line) => /^\d+: (dc[0-9a-f]{12})[@:]/.exec(line)?.[1] ?? []),
-    networks: lines('docker', '-H', inject('market').dockerHost, 'network', 'ls', '--format', '{{.Name}}').filter((name) => name.startsWith('dc-')),
+    networks: lines('docker', '-H', inject('market').dockerHost, 'network', 'ls', '--format', '{{.Name}}').filter(
+      (name) => name.startsWith('dc-'),
+    ),
   };
 }

@@ -15,7 +15,9 @@ export const NOTHING: Leftovers = { containers: 0, networks: 0, liveLeases: 0, a
 
 /** Counts what is left of a rental on the engine and in the database. */
 export async function leftoversOf(rentalId: string): Promise<Leftovers> {
-  const networks = (await docker('network', 'ls', '--filter', `name=dc-${rentalId}`, '--format', '{{.Name}}')).split('\n').filter(Boolean);
+  const networks = (await docker('network', 'ls', '--filter', `name=dc-${rentalId}`, '--format', '{{.Name}}'))
+    .split('\n')
+    .filter(Boolean);
   const [row] = await query<{ liveLeases: number; allocations: number; heldMicros: number }>(
     `SELECT (SELECT count(*) FROM "PortLease" WHERE "rentalId" = $1 AND "state" = 'live')::int AS "liveLeases",
             ((SELECT count(*) FROM "CapacityAllocation" WHERE "rentalId" = $1 AND "diskReleasedAt" IS NULL)

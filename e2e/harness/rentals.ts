@@ -10,7 +10,12 @@ const key = ensureSshKey(folder);
 
 /** Rents an offer with this run's SSH key. */
 export async function rent(renter: ApiClient, offerId: string, request: Record<string, unknown> = {}): Promise<Rental> {
-  return (await renter.post('/api/v1/rentals', { offerId, sshPublicKeys: [key.publicKey], ttlSeconds: 900, ...request })) as Rental;
+  return (await renter.post('/api/v1/rentals', {
+    offerId,
+    sshPublicKeys: [key.publicKey],
+    ttlSeconds: 900,
+    ...request,
+  })) as Rental;
 }
 
 /** Waits until a rental has one of these states; fails with its own reason when it ends otherwise. */

@@ -25,7 +25,13 @@ const given = (event: string, rentalId: string) =>
   host.proxy.delivered.filter((message) => message.event === event && message.data['rental_id'] === rentalId);
 const verdictsOn = (rentalId: string) =>
   host.proxy.sent
-    .flatMap((message) => (message.event === 'heartbeat' ? ((message.data['acks'] ?? []) as unknown[]) : message.event === 'ack' ? [message.data] : []))
+    .flatMap((message) =>
+      message.event === 'heartbeat'
+        ? ((message.data['acks'] ?? []) as unknown[])
+        : message.event === 'ack'
+          ? [message.data]
+          : [],
+    )
     .map((ack) => ack as { rental_id: string; gen: number; result: string })
     .filter((ack) => ack.rental_id === rentalId);
 
@@ -61,7 +67,8 @@ describe('on the real engine', () => {
   });
 
   it('a whole life goes through with every hint lost', async () => {
-    host.proxy.toAgent = ({ event }) => (['start_instance', 'stop_instance', 'update_ssh_keys'].includes(event) ? 'drop' : 'pass');
+    host.proxy.toAgent = ({ event }) =>
+      ['start_instance', 'stop_instance', 'update_ssh_keys'].includes(event) ? 'drop' : 'pass';
     const { id } = await rent(renter, host.offerId);
     const running = await reaches(renter, id, 'RUNNING');
     expect(await ssh(running, 'echo here')).toBe('here\n');
@@ -101,7 +108,9 @@ describe('on the real engine', () => {
     const registry = await StallingRegistry.start(DEFAULT_IMAGE);
     try {
       const { id } = await rent(renter, host.offerId, { image: registry.image });
-      await waitFor('the pull', async () => (await renter.get(`/api/v1/rentals/${id}`)).phase === 'pulling', { timeoutMs: 30_000 });
+      await waitFor('the pull', async () => (await renter.get(`/api/v1/rentals/${id}`)).phase === 'pulling', {
+        timeoutMs: 30_000,
+      });
       expect((await remove(renter, id)).endReason).toBe('renter_deleted');
       expect(await leftoversOf(id)).toEqual(NOTHING);
       registry.open();
@@ -118,7 +127,12 @@ describe('on the real engine', () => {
     try {
       const { id } = await rent(renter, host.offerId, { image: registry.image });
       await reaches(renter, id, 'RUNNING');
-      const told = host.proxy.sent.filter((message) => message.event === 'instance_status' && message.data['rental_id'] === id && message.data['phase'] === 'pulling');
+      const told = host.proxy.sent.filter(
+        (message) =>
+          message.event === 'instance_status' &&
+          message.data['rental_id'] === id &&
+          message.data['phase'] === 'pulling',
+      );
       expect(told.length).toBeGreaterThan(0);
       await remove(renter, id);
     } finally {

@@ -9,12 +9,21 @@ const main = join(import.meta.dirname, '../../tools/launch/main.mjs');
 
 describe('npm run demo', () => {
   it('does the main job once and says what it cost, and the charge lies inside what an outsider saw', async () => {
-    const { stdout } = await run(process.execPath, [main, 'demo'], { env: { ...process.env, DOCKER_HOST: inject('market').dockerHost }, timeout: 300_000 });
+    const { stdout } = await run(process.execPath, [main, 'demo'], {
+      env: { ...process.env, DOCKER_HOST: inject('market').dockerHost },
+      timeout: 300_000,
+    });
     const result = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as DemoResult;
     expect(result.rentalId).toMatch(/^[0-9a-f-]{36}$/);
     expect(result.sshCommand).toMatch(/^ssh -p \d+ root@/);
     expect(result.sshOutput).toMatch(/^root@/);
-    expect(Object.keys(result.phasesMs).toSorted()).toEqual(['creating', 'probing', 'pulling', 'scheduled', 'starting']);
+    expect(Object.keys(result.phasesMs).toSorted()).toEqual([
+      'creating',
+      'probing',
+      'pulling',
+      'scheduled',
+      'starting',
+    ]);
     const charged = micros(result.charged);
     expect(charged).toBe(micros(result.hostEarned) + micros(result.platformFee));
     expect(charged).toBe((micros(result.pricePerHour) * BigInt(result.billableMs)) / 3_600_000n);

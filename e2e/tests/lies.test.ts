@@ -23,7 +23,9 @@ describe("a host whose agent says that a dead instance runs (90 s and 5 minutes 
   it('is paid for no more than the age of the last good probe, and the instance is stopped', async () => {
     const { id } = await rent(renter, host.offerId);
     const running = await reaches(renter, id, 'RUNNING');
-    await waitFor('proven time', async () => (await renter.get(`/api/v1/rentals/${id}`)).billableMs > 2000, { timeoutMs: 60_000 });
+    await waitFor('proven time', async () => (await renter.get(`/api/v1/rentals/${id}`)).billableMs > 2000, {
+      timeoutMs: 60_000,
+    });
     const diedAt = Date.now();
     await docker('kill', `dc-${id}-1`);
 

@@ -28,13 +28,21 @@ afterAll(async () => {
 describe('what cannot be rented ends with a reason and leaves nothing behind', () => {
   it('an image that its registry does not have: image_not_found', async () => {
     const { id } = await rent(renter, host.offerId, { image: registry.image.replace('stalling:1', 'nothing:here') });
-    const failed = await waitFor('the end', async () => {
-      const rental = await renter.get(`/api/v1/rentals/${id}`);
-      return rental.status === 'FAILED' && rental;
-    }, { timeoutMs: 60_000 });
+    const failed = await waitFor(
+      'the end',
+      async () => {
+        const rental = await renter.get(`/api/v1/rentals/${id}`);
+        return rental.status === 'FAILED' && rental;
+      },
+      { timeoutMs: 60_000 },
+    );
     expect(failed).toMatchObject({ endReason: 'image_not_found', chargedTotal: '0.000000' });
     expect(failed.endMessage).toContain('The image does not exist');
-    await waitFor('the node to confirm', async () => JSON.stringify(await leftoversOf(id)) === JSON.stringify(NOTHING), { timeoutMs: 60_000 });
+    await waitFor(
+      'the node to confirm',
+      async () => JSON.stringify(await leftoversOf(id)) === JSON.stringify(NOTHING),
+      { timeoutMs: 60_000 },
+    );
   });
 
   it('an image without a shell runs: its own programs by exec, and a login that says why it ends', async () => {
@@ -42,6 +50,8 @@ describe('what cannot be rented ends with a reason and leaves nothing behind', (
     const running = await reaches(renter, id, 'RUNNING');
     expect(await ssh(running, '/bin/echo without a shell')).toBe('without a shell\n');
     await remove(renter, id);
-    await waitFor('nothing to be left', async () => JSON.stringify(await leftoversOf(id)) === JSON.stringify(NOTHING), { timeoutMs: 60_000 });
+    await waitFor('nothing to be left', async () => JSON.stringify(await leftoversOf(id)) === JSON.stringify(NOTHING), {
+      timeoutMs: 60_000,
+    });
   });
 });

@@ -33,14 +33,18 @@ describe('a rental', () => {
     expect(await ssh(again, 'cat /root/work.txt')).toBe('precious\n');
 
     expect((await remove(renter, id)).status).toBe('TERMINATED');
-    await waitFor('the last charge', async () => (await renter.get(`/api/v1/rentals/${id}`)).settledAt, { timeoutMs: 30_000 });
+    await waitFor('the last charge', async () => (await renter.get(`/api/v1/rentals/${id}`)).settledAt, {
+      timeoutMs: 30_000,
+    });
     expect(await leftoversOf(id)).toEqual(NOTHING);
   });
 
   it('costs floor(price x proven time), all of it to host and platform', async () => {
     const { id } = await rent(renter, host.offerId);
     await reaches(renter, id, 'RUNNING');
-    await waitFor('a charge', async () => (await renter.get(`/api/v1/rentals/${id}`)).billableMs > 4000, { timeoutMs: 60_000 });
+    await waitFor('a charge', async () => (await renter.get(`/api/v1/rentals/${id}`)).billableMs > 4000, {
+      timeoutMs: 60_000,
+    });
     await remove(renter, id);
     const settled = await waitFor(
       'the last charge',
@@ -56,7 +60,8 @@ describe('a rental', () => {
     expect(settled.billableMs).toBeLessThanOrEqual(provenMs);
     const everyone = await operator();
     const { items } = await everyone.get(`/api/v1/operator/transactions?referenceId=${id}&limit=200`);
-    const credited = (account: string): bigint => sum(items.filter((row: Row) => row.account === account && row.type === 'CREDIT'));
+    const credited = (account: string): bigint =>
+      sum(items.filter((row: Row) => row.account === account && row.type === 'CREDIT'));
     expect(credited('host_pending') + credited('platform_fee')).toBe(micros(settled.chargedTotal));
     expect((await everyone.get('/api/v1/operator/ledger/check')).ok).toBe(true);
   });
@@ -65,8 +70,13 @@ describe('a rental', () => {
     const { id } = await rent(renter, host.offerId, { ports: [8080] });
     const running = await reaches(renter, id, 'RUNNING');
     const port = running.connectionInfo?.ports['8080'];
-    await ssh(running, 'mkdir /srv/www; echo hello > /srv/www/index.html; cd /srv/www; setsid python3 -m http.server 8080 >/dev/null 2>&1 < /dev/null &');
-    const page = await waitFor('the page', async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), { timeoutMs: 30_000 });
+    await ssh(
+      running,
+      'mkdir /srv/www; echo hello > /srv/www/index.html; cd /srv/www; setsid python3 -m http.server 8080 >/dev/null 2>&1 < /dev/null &',
+    );
+    const page = await waitFor('the page', async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), {
+      timeoutMs: 30_000,
+    });
     expect(page).toBe('hello\n');
     await remove(renter, id);
   });
@@ -93,7 +103,15 @@ describe('a rental', () => {
       AutoRemove: false,
       OomScoreAdj: 500,
     });
-    expect((profile['CapAdd'] as string[]).toSorted()).toEqual(['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']);
+    expect((profile['CapAdd'] as string[]).toSorted()).toEqual([
+      'CHOWN',
+      'DAC_OVERRIDE',
+      'FOWNER',
+      'FSETID',
+      'KILL',
+      'SETGID',
+      'SETUID',
+    ]);
     expect(profile['Memory']).toBeGreaterThan(0);
     expect(profile['MemorySwap']).toBe(profile['Memory']);
     for (const limit of ['NanoCpus', 'PidsLimit', 'ShmSize']) expect(profile[limit]).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { runLogged } from './run.mjs';
-import { ensure, ensureToolchain, keyOf } from './toolchain.mjs';
+import { cacheDir, ensure, ensureToolchain, keyOf } from './toolchain.mjs';
 
 const FRP_FLAGS = ['build', '-trimpath', '-ldflags=-s -w'];
 /** Never part of what a build is made of. */
@@ -59,7 +59,15 @@ async function buildBackend({ root, tools, log }) {
   ];
   const inputs = ['pnpm-lock.yaml', 'apps/backend/package.json', ...sourceFiles(root, folders)];
   await onceFor(join(root, 'apps/backend/dist/.built'), keyOfFiles(root, inputs), () =>
-    runLogged(tools.pnpm, ['--filter', '@dcompute/backend...', 'run', 'build'], { cwd: root, env: tools.env, log }),
+    runLogged(
+      join(root, 'node_modules/.bin/turbo'),
+      ['run', 'build', '--filter=@dcompute/backend...', `--cache-dir=${join(cacheDir(), 'turbo')}`],
+      {
+        cwd: root,
+        env: tools.env,
+        log,
+      },
+    ),
   );
 }
 

@@ -47,7 +47,10 @@ function rentalPorts() {
   if (!text) return DEFAULT_RENTAL_PORTS;
   const [, start = 0, end = 0] = /^(\d{1,5})-(\d{1,5})$/.exec(text)?.map(Number) ?? [];
   if (start >= 1024 && end >= start && end <= 65_535) return { start, end };
-  throw new Failure(`RENTAL_PORTS=${text} is no range of ports.`, 'Write it as <first>-<last>, such as RENTAL_PORTS=20000-20999');
+  throw new Failure(
+    `RENTAL_PORTS=${text} is no range of ports.`,
+    'Write it as <first>-<last>, such as RENTAL_PORTS=20000-20999',
+  );
 }
 
 /** frps with the guard as its plugin. */

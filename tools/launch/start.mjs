@@ -38,8 +38,7 @@ export async function startMarket({ root, runtime }) {
 
 async function joinThisMachine({ stack, progress, runtime }) {
   const keys = await ensureOperatorKeys(stack);
-  if (runtime === 'docker')
-    await progress.step('default image', () => ensureDefaultImage(stack.dockerHost, progress));
+  if (runtime === 'docker') await progress.step('default image', () => ensureDefaultImage(stack.dockerHost, progress));
   await progress.step('joining this machine as a node', async () => {
     await startLocalNode(stack, { hostKey: keys.hostKey, runtime });
     const api = restClient({ url: stack.url, token: keys.apiKey });

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runLogged } from '../launch/run.mjs';
+import { cacheDir } from '../launch/toolchain.mjs';
 import { checkImportArrows } from './import-arrows.mjs';
 import { readGoReport, readJUnitReport } from './reports.mjs';
 
@@ -66,13 +67,12 @@ export function checksOf({ root, built, dockerHost, logDir }) {
       'tools',
       'bench',
     ]),
-    command('types', built.pnpm, [
-      '-r',
-      '--workspace-concurrency=1',
-      '--filter',
-      '!@dcompute/agent',
+    command('types', bin('turbo'), [
       'run',
       'typecheck',
+      '--filter=!@dcompute/agent',
+      '--concurrency=1',
+      `--cache-dir=${join(cacheDir(), 'turbo')}`,
     ]),
     {
       name: 'import arrows',
