@@ -1,0 +1,2 @@
+export * from './tunnels.module.js';
+export * from './tunnels.service.js';
