@@ -17,17 +17,26 @@ export interface Principal {
 }
 
 export const PUBLIC_ROUTE = Symbol('public route');
+export const PUBLIC_MARKET_ROUTE = Symbol('route of a public market');
 export const ROUTE_SCOPE = Symbol('scope of a route');
 export const ROUTE_ROLE = Symbol('role of a route');
 
 /** No credential needed. Every such route also stands in the pinned list of `test/http-access.table.ts`. */
 export const Public = () => SetMetadata(PUBLIC_ROUTE, true);
 
+/** No credential needed where PUBLIC_MARKET=true; one that is sent counts all the same. */
+export const PublicMarket = () => SetMetadata(PUBLIC_MARKET_ROUTE, true);
+
 /** The scope that an API key needs. Without it: `read` for GET, `account:write` for everything else. */
 export const RequireScope = (scope: Scope) => SetMetadata(ROUTE_SCOPE, scope);
 
 /** What the acting account must be able to do: BOTH can do either. */
 export const RequireRole = (role: 'RENT' | 'LEASE') => SetMetadata(ROUTE_ROLE, role);
+
+/** The principal that the guard resolved, or null for a visitor of a public market. */
+export const Visitor = createParamDecorator((_data: unknown, context: ExecutionContext): Principal | null => {
+  return context.switchToHttp().getRequest<{ principal?: Principal }>().principal ?? null;
+});
 
 /** The principal that the guard resolved. */
 export const CurrentPrincipal = createParamDecorator((_data: unknown, context: ExecutionContext): Principal => {

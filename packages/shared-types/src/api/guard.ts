@@ -68,13 +68,9 @@ export const GuardProbe = z
 export type GuardProbe = z.infer<typeof GuardProbe>;
 
 /** `POST /internal/guard/v1/probes`, at most 1,000 at once; a doubled report changes nothing. */
-export const GuardProbeReport = z
-  .object({ probes: z.array(GuardProbe).max(1000) })
-  .meta({ id: 'GuardProbeReport' });
+export const GuardProbeReport = z.object({ probes: z.array(GuardProbe).max(1000) }).meta({ id: 'GuardProbeReport' });
 export type GuardProbeReport = z.infer<typeof GuardProbeReport>;
 
 /** `POST /internal/guard/v1/closed`: revoked leases whose ports frps shows as closed. Their ports rest from then on. */
-export const GuardClosedReport = z
-  .object({ leaseIds: z.array(z.uuid()).max(1000) })
-  .meta({ id: 'GuardClosedReport' });
+export const GuardClosedReport = z.object({ leaseIds: z.array(z.uuid()).max(1000) }).meta({ id: 'GuardClosedReport' });
 export type GuardClosedReport = z.infer<typeof GuardClosedReport>;

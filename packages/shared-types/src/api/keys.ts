@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Scope } from '../entities/enums.js';
 import { LIMITS } from '../entities/limits.js';
+import { pageOf } from './pages.js';
 
 const name = z.string().trim().min(1).max(120);
 
@@ -26,6 +27,9 @@ export const ApiKey = z
   })
   .meta({ id: 'ApiKey' });
 export type ApiKey = z.infer<typeof ApiKey>;
+
+export const ApiKeyPage = pageOf(ApiKey, 'ApiKeyPage');
+export type ApiKeyPage = z.infer<typeof ApiKeyPage>;
 
 /** `secret` is shown here and never again. */
 export const CreatedApiKey = ApiKey.extend({ secret: z.string() }).meta({ id: 'CreatedApiKey' });
@@ -76,3 +80,6 @@ export const SshKey = z
   })
   .meta({ id: 'SshKey' });
 export type SshKey = z.infer<typeof SshKey>;
+
+export const SshKeyPage = pageOf(SshKey, 'SshKeyPage');
+export type SshKeyPage = z.infer<typeof SshKeyPage>;

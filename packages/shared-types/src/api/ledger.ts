@@ -1,5 +1,8 @@
 import { z } from 'zod';
+import { LedgerAccountKind } from '../entities/enums.js';
 import { DecimalAmount } from '../entities/money.js';
+import { Transaction } from '../entities/transaction.js';
+import { PageQuery, pageOf } from './pages.js';
 
 /** What an account has. `available` is the specification's `User.balance`. */
 export const Balance = z
@@ -11,6 +14,18 @@ export const Balance = z
   })
   .meta({ id: 'Balance' });
 export type Balance = z.infer<typeof Balance>;
+
+export const TransactionPage = pageOf(Transaction, 'TransactionPage');
+export type TransactionPage = z.infer<typeof TransactionPage>;
+
+/** Operator only: every account's transactions, platform accounts included. */
+export const OperatorTransactionQuery = PageQuery.extend({
+  userId: z.uuid().optional(),
+  account: LedgerAccountKind.optional(),
+  /** The rental or payment that the entry belongs to. */
+  referenceId: z.string().min(1).max(100).optional(),
+}).meta({ id: 'OperatorTransactionQuery' });
+export type OperatorTransactionQuery = z.infer<typeof OperatorTransactionQuery>;
 
 /** Operator only; needs an `Idempotency-Key` header. */
 export const GrantCreditRequest = z
@@ -26,6 +41,11 @@ export const GrantCreditRequest = z
   })
   .meta({ id: 'GrantCreditRequest' });
 export type GrantCreditRequest = z.infer<typeof GrantCreditRequest>;
+
+export const GrantedCredit = z
+  .object({ userId: z.uuid(), entryId: z.uuid(), amount: DecimalAmount, reason: z.string() })
+  .meta({ id: 'GrantedCredit' });
+export type GrantedCredit = z.infer<typeof GrantedCredit>;
 
 export const LedgerInvariant = z
   .object({ id: z.string(), ok: z.boolean(), detail: z.string() })

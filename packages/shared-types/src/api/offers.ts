@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { LocationData } from '../entities/node-specs.js';
 import { DecimalAmount, NonNegativeAmount } from '../entities/money.js';
 import { Rates } from '../entities/pricing.js';
-import { PageQuery } from './pages.js';
+import { PageQuery, pageOf } from './pages.js';
 
 export const OfferQuery = PageQuery.extend({
   gpuModel: z.string().max(120).optional(),
@@ -36,3 +36,6 @@ export const Offer = z
   })
   .meta({ id: 'Offer' });
 export type Offer = z.infer<typeof Offer>;
+
+export const OfferPage = pageOf(Offer, 'OfferPage');
+export type OfferPage = z.infer<typeof OfferPage>;

@@ -9,7 +9,10 @@ const imageReference = z
   .string()
   .min(1)
   .max(512)
-  .regex(/^[a-z0-9][a-zA-Z0-9._:/@-]*$/, 'must be an image reference such as debian:12 or registry.example.com/team/image:tag');
+  .regex(
+    /^[a-z0-9][a-zA-Z0-9._:/@-]*$/,
+    'must be an image reference such as debian:12 or registry.example.com/team/image:tag',
+  );
 
 const envName = z
   .string()
@@ -17,23 +20,21 @@ const envName = z
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'an environment variable name must start with a letter or _ and has no "="')
   .refine((name) => !/^NVIDIA_/i.test(name), 'NVIDIA_* variables are set by the platform only');
 
-const env = z
-  .record(z.string(), z.string().max(LIMITS.envValueBytes))
-  .superRefine((variables, context) => {
-    for (const name of Object.keys(variables)) {
-      const parsed = envName.safeParse(name);
-      if (!parsed.success) {
-        context.addIssue({ code: 'custom', path: [name], message: parsed.error.issues[0]?.message ?? 'invalid name' });
-      }
+const env = z.record(z.string(), z.string().max(LIMITS.envValueBytes)).superRefine((variables, context) => {
+  for (const name of Object.keys(variables)) {
+    const parsed = envName.safeParse(name);
+    if (!parsed.success) {
+      context.addIssue({ code: 'custom', path: [name], message: parsed.error.issues[0]?.message ?? 'invalid name' });
     }
-    if (Object.keys(variables).length > LIMITS.envVariables) {
-      context.addIssue({ code: 'custom', message: `at most ${LIMITS.envVariables} variables` });
-    }
-    const bytes = Object.entries(variables).reduce((sum, [name, value]) => sum + name.length + utf8Length(value), 0);
-    if (bytes > LIMITS.envTotalBytes) {
-      context.addIssue({ code: 'custom', message: `at most ${LIMITS.envTotalBytes} bytes in all` });
-    }
-  });
+  }
+  if (Object.keys(variables).length > LIMITS.envVariables) {
+    context.addIssue({ code: 'custom', message: `at most ${LIMITS.envVariables} variables` });
+  }
+  const bytes = Object.entries(variables).reduce((sum, [name, value]) => sum + name.length + utf8Length(value), 0);
+  if (bytes > LIMITS.envTotalBytes) {
+    context.addIssue({ code: 'custom', message: `at most ${LIMITS.envTotalBytes} bytes in all` });
+  }
+});
 
 /** Needs an `Idempotency-Key` header: the same key twice never gives two rentals. */
 export const CreateRentalRequest = z

@@ -1,15 +1,14 @@
 import { Body, Controller, Get, HttpCode, Ip, Patch, Post } from '@nestjs/common';
 import {
-  type Me,
+  Me,
   RefreshRequest,
-  type SessionResponse,
+  SessionResponse,
   SignInRequest,
   SignUpRequest,
   UpdateMeRequest,
-  type User,
+  User,
 } from '@dcompute/shared-types';
-import type { JSONWebKeySet } from 'jose';
-import { CurrentPrincipal, type Principal, Public } from '../../infra/index.js';
+import { CurrentPrincipal, type Principal, Public, Returns, ReturnsNothing } from '../../infra/index.js';
 import { AccountsService, userView } from './accounts.service.js';
 import { EmbeddedIdentity, type EmbeddedSession } from './embedded-identity.js';
 import { SignInLimiter } from './sign-in-limiter.js';
@@ -22,8 +21,10 @@ export class IdentityController {
     private readonly limiter: SignInLimiter,
   ) {}
 
+  /** Makes an account of the embedded identity and signs in to it. */
   @Post('auth/sign-up')
   @Public()
+  @Returns(SessionResponse, 201)
   async signUp(@Body({ schema: SignUpRequest }) body: SignUpRequest, @Ip() ip: string): Promise<SessionResponse> {
     this.limiter.take(`sign-up:${ip}`);
     const session = await this.embedded.signUp({ ...body, name: body.displayName ?? body.email });
@@ -33,6 +34,7 @@ export class IdentityController {
   @Post('auth/sign-in')
   @HttpCode(200)
   @Public()
+  @Returns(SessionResponse)
   async signIn(@Body({ schema: SignInRequest }) body: SignInRequest, @Ip() ip: string): Promise<SessionResponse> {
     this.limiter.take(`sign-in:${ip}:${body.email.toLowerCase()}`);
     return await this.#respond(await this.embedded.signIn(body), {});
@@ -42,28 +44,28 @@ export class IdentityController {
   @Post('auth/refresh')
   @HttpCode(200)
   @Public()
+  @Returns(SessionResponse)
   async refresh(@Body({ schema: RefreshRequest }) body: RefreshRequest): Promise<SessionResponse> {
     return await this.#respond(await this.embedded.resume(body.sessionToken), {});
   }
 
+  /** Ends the session: its tokens are refused from now on. */
   @Post('auth/sign-out')
   @HttpCode(204)
+  @ReturnsNothing()
   async signOut(@CurrentPrincipal() principal: Principal): Promise<void> {
     if (principal.sessionId) await this.embedded.signOut(principal.sessionId);
   }
 
-  @Get('auth/jwks')
-  @Public()
-  async jwks(): Promise<JSONWebKeySet> {
-    return this.embedded.enabled ? await this.embedded.publicKeys() : { keys: [] };
-  }
-
+  /** Who asks, and what the credential may do. */
   @Get('me')
+  @Returns(Me)
   async me(@CurrentPrincipal() principal: Principal): Promise<Me> {
     return await this.accounts.me(principal);
   }
 
   @Patch('me')
+  @Returns(User)
   async updateMe(
     @CurrentPrincipal() principal: Principal,
     @Body({ schema: UpdateMeRequest }) body: UpdateMeRequest,

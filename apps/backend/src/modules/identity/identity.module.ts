@@ -4,13 +4,14 @@ import { AccountsService } from './accounts.service.js';
 import { AuthGuard } from './auth.guard.js';
 import { EmbeddedIdentity } from './embedded-identity.js';
 import { IdentityController } from './identity.controller.js';
+import { JwksController } from './jwks.controller.js';
 import { OperatorBootstrap } from './operator.bootstrap.js';
 import { PrincipalResolver } from './principal.resolver.js';
 import { SignInLimiter } from './sign-in-limiter.js';
 import { TokenVerifier } from './token-verifier.js';
 
 @Module({
-  controllers: [IdentityController],
+  controllers: [IdentityController, JwksController],
   providers: [
     AccountsService,
     EmbeddedIdentity,

@@ -4,13 +4,31 @@ import {
   type Balance,
   type LedgerAccountKind,
   type LedgerCheck,
+  type PageQuery,
   type Transaction,
+  type TransactionPage,
   canonicalJson,
   formatAmountMicros,
 } from '@dcompute/shared-types';
-import { Clock, Database, type Tx, constraintOf } from '../../infra/index.js';
+import {
+  CURSOR_PART,
+  Clock,
+  Database,
+  type Queryable,
+  type Tx,
+  constraintOf,
+  decodeCursor,
+  encodeCursor,
+} from '../../infra/index.js';
 import { checkInvariants } from './ledger-check.js';
 import { type HoldMove, type LedgerEntry, holdKey, holdMove } from './postings.js';
+
+/** Which transactions; a field that is not set filters nothing. */
+export interface TransactionFilter {
+  readonly userId?: string | undefined;
+  readonly account?: LedgerAccountKind | undefined;
+  readonly referenceId?: string | undefined;
+}
 
 /** The only way to move money: balanced entries, each written once under its idempotency key. */
 @Injectable()
@@ -27,6 +45,15 @@ export class LedgerService {
   async post(tx: Tx, entries: readonly LedgerEntry[]): Promise<void> {
     if (entries.length === 0) return;
     await tx.query(`SELECT count(*) FROM ledger_post_batch($1::jsonb)`, [JSON.stringify(entries.map(toInput))]);
+  }
+
+  /** The entry that was posted under a key. */
+  async entryIdOf(db: Queryable, idempotencyKey: string): Promise<string> {
+    const [entry] = await db.query<{ id: string }>('SELECT "id" FROM "LedgerEntry" WHERE "idempotencyKey" = $1', [
+      idempotencyKey,
+    ]);
+    if (!entry) throw new Error(`no ledger entry has the key ${idempotencyKey}`);
+    return entry.id;
   }
 
   /**
@@ -68,23 +95,25 @@ export class LedgerService {
     };
   }
 
-  /** An account's transactions, newest first; `beforeSeq` is the cursor of the page before. */
-  async transactionsOf(
-    userId: string,
-    page: { limit: number; beforeSeq: bigint | null },
-  ): Promise<{ items: Transaction[]; lastSeq: bigint | null }> {
+  /** Transactions, newest first, of one account or (for operators) of all. Throws request.invalid for a foreign cursor. */
+  async transactions(filter: TransactionFilter, page: PageQuery): Promise<TransactionPage> {
+    const [beforeSeq] = decodeCursor(page.cursor, [CURSOR_PART.sequence]) ?? [];
     const rows = await this.db.query<Omit<Transaction, 'createdAt'> & { seq: bigint; createdAt: Date }>(
       `SELECT t."id", t."userId", t."entryId", a."kind" AS "account", t."amount", t."type", t."referenceId",
               e."kind", e."reason", t."createdAt", t."seq"
          FROM "Transaction" t
          JOIN "LedgerAccount" a ON a."id" = t."ledgerAccountId"
          JOIN "LedgerEntry" e ON e."id" = t."entryId"
-        WHERE t."userId" = $1 AND ($2::bigint IS NULL OR t."seq" < $2)
-        ORDER BY t."seq" DESC LIMIT $3`,
-      [userId, page.beforeSeq, page.limit],
+        WHERE ($1::uuid IS NULL OR t."userId" = $1)
+          AND ($2::"LedgerAccountKind" IS NULL OR a."kind" = $2)
+          AND ($3::text IS NULL OR t."referenceId" = $3)
+          AND ($4::bigint IS NULL OR t."seq" < $4)
+        ORDER BY t."seq" DESC LIMIT $5`,
+      [filter.userId ?? null, filter.account ?? null, filter.referenceId ?? null, beforeSeq ?? null, page.limit],
     );
     const items = rows.map(({ seq: _seq, ...row }) => ({ ...row, createdAt: row.createdAt.toISOString() }));
-    return { items, lastSeq: rows.at(-1)?.seq ?? null };
+    const last = rows.length === page.limit ? rows.at(-1) : undefined;
+    return { items, nextCursor: last ? encodeCursor([String(last.seq)]) : null };
   }
 
   /** Checks I1 to I5, I8 and I9 over the whole database, in one snapshot. */

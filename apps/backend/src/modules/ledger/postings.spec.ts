@@ -22,7 +22,13 @@ describe('every entry', () => {
         const entries = [
           holdMove({ idempotencyKey: 'k', rentalId: RENTAL, renterId: RENTER, ...move }),
           usageCharge({ rentalId: RENTAL, n: 1, renterId: RENTER, hostId: HOST, chargeMicros, feeBasisPoints }),
-          creditGrant({ idempotencyKey: 'k', userId: RENTER, amountMicros: chargeMicros, reason: 'r', operatorId: HOST }),
+          creditGrant({
+            idempotencyKey: 'k',
+            userId: RENTER,
+            amountMicros: chargeMicros,
+            reason: 'r',
+            operatorId: HOST,
+          }),
         ];
         for (const entry of entries) {
           expect(sumOf(entry)).toBe(0n);

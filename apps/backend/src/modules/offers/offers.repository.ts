@@ -64,7 +64,9 @@ export async function replaceOffers(tx: Tx, nodeId: string, offers: readonly Off
  */
 export async function refreshAvailability(tx: Tx, nodeIds: readonly string[]): Promise<void> {
   // A statement of its own: the update below then sees what the last holder of the lock committed.
-  await tx.query(`SELECT FROM "NodeCapacity" WHERE "nodeId" = ANY ($1::uuid[]) ORDER BY "nodeId" FOR UPDATE`, [nodeIds]);
+  await tx.query(`SELECT FROM "NodeCapacity" WHERE "nodeId" = ANY ($1::uuid[]) ORDER BY "nodeId" FOR UPDATE`, [
+    nodeIds,
+  ]);
   await tx.query(
     `WITH fact AS (
        SELECT o."id", (NOT o."retired" AND n."status" IN ('online', 'busy') AND n."frozenAt" IS NULL AND NOT n."draining"

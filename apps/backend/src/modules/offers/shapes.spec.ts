@@ -51,7 +51,8 @@ describe('shapesOf', () => {
         const shapes = shapesOf(resources);
         expect(new Set(shapes.map((shape) => shape.shapeKey)).size).toBe(shapes.length);
         for (const shape of shapes) {
-          const [parts, of] = shape.gpuCount > 0 ? [shape.gpuCount, resources.gpus.length] : [1, divisorOf(shape.shapeKey)];
+          const [parts, of] =
+            shape.gpuCount > 0 ? [shape.gpuCount, resources.gpus.length] : [1, divisorOf(shape.shapeKey)];
           expect(shape.cpuMillicores * of).toBeLessThanOrEqual(resources.cpuMillicores * parts);
           expect(shape.ramMib * of).toBeLessThan(resources.ramMib * parts);
           expect(shape.diskGib * of).toBeLessThan(resources.diskGib * parts);
