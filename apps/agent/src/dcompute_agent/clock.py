@@ -33,10 +33,13 @@ class SystemClock:
 
     @property
     def boot_id(self) -> str:
+        """The kernel's boot id."""
         return self._boot_id
 
     def boot_ms(self) -> int:
+        """CLOCK_BOOTTIME in milliseconds."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
     def wall(self) -> datetime:
+        """Now, in UTC."""
         return datetime.now(UTC)

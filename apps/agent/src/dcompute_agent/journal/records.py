@@ -54,14 +54,17 @@ class Record:
 
     @property
     def placement_id(self) -> str:
+        """Names the placement."""
         return self.desired.placement_id
 
     @property
     def rental_id(self) -> str:
+        """The rental that it serves."""
         return self.desired.rental_id
 
     @property
     def incarnation(self) -> int:
+        """Which container of the placement is wanted."""
         return self.desired.incarnation
 
     @property

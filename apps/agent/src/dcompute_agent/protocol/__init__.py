@@ -1,0 +1,1 @@
+"""The messages of the agent protocol, generated from packages/shared-types."""

@@ -12,7 +12,7 @@ from .plan import SETTLED_PHASES
 
 
 class Placement:
-    """Changed by its worker and by what the backend and the engine say; every change of the record goes to the journal."""
+    """Changed by its worker and by what backend and engine say; every change of the record goes to the journal."""
 
     def __init__(self, record: Record, journal: Journal, clock: Clock) -> None:
         self.record = record
@@ -66,6 +66,7 @@ class Placement:
 
     @property
     def spec(self) -> InstanceSpec | None:
+        """What fixes its container, if it is known."""
         return self._journal.spec(self.record.placement_id)
 
     @property

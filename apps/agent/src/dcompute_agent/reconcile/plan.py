@@ -183,7 +183,7 @@ def _current(record: Record, actual: Actual) -> Container | None:
 
 
 def ends_at(record: Record, *, offline_deadline_ms: int | None, boot_id: str, now_ms: int) -> LocalEnd | None:
-    """The local end that is due for a running placement: its own time limit, or the node's time without a backend (R10)."""
+    """The local end that is due: by the rental's own time limit, or by the node's time without a backend (R10)."""
     if record.desired.desired is not DesiredState.RUNNING or (record.end is not None and record.end.gen >= record.gen):
         return None
     ttl = record.ttl_deadline_ms if record.boot_id == boot_id else None
