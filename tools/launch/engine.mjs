@@ -9,10 +9,10 @@ const SYSTEM_SOCKET = 'unix:///var/run/docker.sock';
 /**
  * The Docker engine of this machine: the one that answers (DOCKER_HOST or the system's), else, as root on Debian or
  * Ubuntu, one of our own as a part for the supervisor.
- * @param {{dataDir: string, progress: ReturnType<typeof import('./progress.mjs').createProgress>}} options
+ * @param {{dataDir: string, progress: ReturnType<typeof import('./progress.mjs').createProgress>, systemSocket?: string}} options
  */
-export async function dockerEngine({ dataDir, progress }) {
-  const running = process.env.DOCKER_HOST ?? SYSTEM_SOCKET;
+export async function dockerEngine({ dataDir, progress, systemSocket = SYSTEM_SOCKET }) {
+  const running = process.env.DOCKER_HOST ?? systemSocket;
   if (answers(running)) return { dockerHost: running, part: null, cleanUp: () => {} };
   if (process.env.DOCKER_HOST)
     throw new Failure(

@@ -17,9 +17,10 @@ export async function runLogged(command, args, { log, cwd, env }) {
     child.on('close', (status, signal) => resolve(signal ?? status));
   }).finally(() => closeSync(output));
   if (code === 0) return;
-  const network = /ENOTFOUND|EAI_AGAIN|ETIMEDOUT|Temporary failure in name resolution|no such host|i\/o timeout/.test(
-    tail(log, 40),
-  );
+  const network =
+    /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|Temporary failure in name resolution|no such host|i\/o timeout/.test(
+      tail(log, 40),
+    );
   throw new Failure(
     `${[command.split('/').at(-1), ...args.slice(0, 2)].join(' ')} failed (${code}):\n${tail(log, 20)}`,
     network

@@ -12,6 +12,7 @@ import { dockerEngine } from '../launch/engine.mjs';
 import { createProgress } from '../launch/progress.mjs';
 import { Supervisor, tail } from '../launch/supervisor.mjs';
 import { checksOf } from './checks.mjs';
+import { ensureSystemPackages } from './system-packages.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const wanted = process.argv.slice(2);
@@ -27,6 +28,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void clea
 
 try {
   layOutDataDir(dataDir);
+  await progress.step('system packages', async () => ensureSystemPackages());
   const built = await buildParts({ root, progress, logDir });
   await startEngine();
   for (const check of checksOf({ root, built, dockerHost: engine.dockerHost, logDir })) {
