@@ -16,6 +16,12 @@ DEFAULT_PIDS = 4096
 MAX_DEFAULT_SHM_MIB = 65_536
 MIB = 1024 * 1024
 UNITS = {"k": 1024, "m": MIB, "g": 1024 * MIB}
+ULIMITS: tuple[Mapping[str, Json], ...] = ({"Name": "core", "Soft": 0, "Hard": 0},)
+#: GPU programs pin memory; servers and data loaders open many files.
+RAISED_ULIMITS: tuple[Mapping[str, Json], ...] = (
+    {"Name": "nofile", "Soft": 65_536, "Hard": 1_048_576},
+    {"Name": "memlock", "Soft": -1, "Hard": -1},
+)
 #: Middle of the range 10..1000: every instance the same weight.
 BLKIO_WEIGHT = 500
 
@@ -26,6 +32,8 @@ class EngineAbilities:
 
     blkio_weight: bool = False
     disk_quota: bool = False
+    #: Whether it may raise limits above its own; where not, asking for more would keep every container from starting.
+    raise_ulimits: bool = True
 
 
 def bytes_of(limit: str) -> int:
@@ -57,6 +65,8 @@ def container_config(
         # The guest drops to the image's user itself; it must be root to serve every user.
         "User": "0:0",
         "WorkingDir": "/",
+        # Not the image's own: the guest takes SIGTERM for the end of everything.
+        "StopSignal": "SIGTERM",
         # An image must not choose GPUs through its environment (the toolkit's legacy mode obeys this variable).
         "Env": ["NVIDIA_VISIBLE_DEVICES=void"],
         "ExposedPorts": {port: {} for port in ports},
@@ -91,11 +101,7 @@ def _host_config(
         "Init": False,
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
-        "Ulimits": [
-            {"Name": "nofile", "Soft": 65_536, "Hard": 1_048_576},
-            {"Name": "core", "Soft": 0, "Hard": 0},
-            {"Name": "memlock", "Soft": -1, "Hard": -1},
-        ],
+        "Ulimits": list(ULIMITS + (RAISED_ULIMITS if abilities.raise_ulimits else ())),
         "Binds": [],
         "Mounts": [],
         "NetworkMode": network_name(spec.rental_id),
