@@ -4,6 +4,7 @@ import { HttpModule } from './http/http.module.js';
 import { InfraModule } from './infra/index.js';
 import { IdempotencyModule } from './modules/idempotency/index.js';
 import { IdentityModule } from './modules/identity/index.js';
+import { KeysModule } from './modules/keys/index.js';
 import { LedgerModule } from './modules/ledger/index.js';
 import { OffersModule } from './modules/offers/index.js';
 
@@ -20,6 +21,7 @@ export class AppModule {
         HttpModule,
         IdempotencyModule,
         IdentityModule,
+        KeysModule,
         LedgerModule,
         OffersModule,
       ],

@@ -18,3 +18,4 @@ export * from './boot-error.js';
 export * from './usable-database.js';
 export * from './migrations.js';
 export * from './rate-limiter.js';
+export * from './prisma.js';

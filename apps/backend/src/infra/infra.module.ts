@@ -6,9 +6,10 @@ import { Database } from './db.js';
 import { Ids } from './ids.js';
 import { Logger } from './logger.js';
 import { Outbox } from './outbox.js';
+import { Prisma } from './prisma.js';
 import { SecretsVault } from './secrets-vault.js';
 
-const providers = [Audit, Bus, Clock, Database, Ids, Logger, Outbox, SecretsVault];
+const providers = [Audit, Bus, Clock, Database, Ids, Logger, Outbox, Prisma, SecretsVault];
 
 /** What every module may use. Imports nothing from modules/. */
 @Global()

@@ -14,6 +14,8 @@ export const ErrorCode = z
     'request.too_large',
     'request.rate_limited',
     'resource.not_found',
+    'ssh_key.exists',
+    'quota.exceeded',
     'idempotency.key_reused',
     'idempotency.in_progress',
     'idempotency.key_required',

@@ -103,6 +103,9 @@ export class PrincipalResolver {
     if (!account || !person)
       throw new AppError('auth.required', { detail: 'The account of this API key does not exist.' });
     refuseDisabled(account);
+    refuseDisabled(person);
+    // A key that a person made for a team ends with the membership.
+    if (account.id !== person.id) await this.accounts.teamOfMember(person.id, account.id);
     await this.db.query(
       `UPDATE "ApiKey" SET "lastUsedAt" = now() WHERE "id" = $1 AND coalesce("lastUsedAt" < now() - $2::interval, true)`,
       [key.id, LAST_USED_STEP],
