@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { RunType } from '../entities/enums.js';
 import { LIMITS } from '../entities/limits.js';
 import { NonNegativeAmount } from '../entities/money.js';
+import { Rental, RentalEvent } from '../entities/rental.js';
 import { SshPublicKey } from './keys.js';
-import { PageQuery } from './pages.js';
+import { PageQuery, pageOf } from './pages.js';
 
 const imageReference = z
   .string()
@@ -64,8 +65,16 @@ export type CreateRentalRequest = z.infer<typeof CreateRentalRequest>;
 export const RentalQuery = PageQuery.extend({
   /** `active`: all that hold something on a node; `ended`: TERMINATED and FAILED. */
   state: z.enum(['active', 'ended', 'all']).default('all'),
+  /** `anyone`: operators only. */
+  renter: z.enum(['me', 'anyone']).default('me'),
 }).meta({ id: 'RentalQuery' });
 export type RentalQuery = z.infer<typeof RentalQuery>;
+
+export const RentalPage = pageOf(Rental, 'RentalPage');
+export type RentalPage = z.infer<typeof RentalPage>;
+
+export const RentalEventPage = pageOf(RentalEvent, 'RentalEventPage');
+export type RentalEventPage = z.infer<typeof RentalEventPage>;
 
 export const UpdateRentalRequest = z
   .object({

@@ -5,6 +5,8 @@ import type { OffersService } from '../offers/index.js';
 import type { TunnelsService } from '../tunnels/index.js';
 import type { PhaseLimitsMs } from './life/rental-changes.js';
 
+export const RENTAL_PORTS = Symbol('RentalPorts');
+
 /** What changes of rentals need beyond their transaction. */
 export interface RentalPorts {
   readonly nodes: Pick<NodesService, 'bumpRev'>;

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ConnectionInfo, CreateRentalRequest } from '@dcompute/shared-types';
-import { AppError, type Tx } from '../../../infra/index.js';
-import type { Principal } from '../../identity/index.js';
+import { AppError, type Principal, type Tx } from '../../../infra/index.js';
 import type { RentalPorts } from '../rental-ports.js';
 import { firstHoldMicros } from './first-hold.js';
 import { type SealedSecret, insertRental } from './insert-rental.js';
@@ -44,7 +43,8 @@ export async function createRental(
     placementId: randomUUID(),
     renterId: principal.accountId,
     createdById: principal.personId,
-    apiKeyId: principal.apiKeyId ?? null,
+    apiKeyId: principal.apiKeyId,
+    ip: principal.ip,
     slice,
     request,
     spec: stored,

@@ -27,7 +27,11 @@ export interface NewRental {
   readonly gpuUuids: readonly string[];
   readonly authorizedKeys: readonly string[];
   readonly hostKey: Omit<SshHostKey, 'privateKeyPem'>;
-  readonly secrets: { readonly env: SealedSecret; readonly sshHostKey: SealedSecret; readonly registry: SealedSecret | null };
+  readonly secrets: {
+    readonly env: SealedSecret;
+    readonly sshHostKey: SealedSecret;
+    readonly registry: SealedSecret | null;
+  };
   readonly now: Date;
   readonly phaseDeadlineAt: Date;
   readonly ttlExpiresAt: Date | null;
@@ -120,7 +124,7 @@ WITH secret AS (
   VALUES (gen_random_uuid(), $1, 'created', NULL, 'PROVISIONING', jsonb_build_object('image', $10::text), $5, $8)
 ), audited AS (
   INSERT INTO "AuditRow" ("actorId", "accountId", "action", "subjectType", "subjectId", "data", "ip", "createdAt")
-  VALUES ($5, $2, 'rental.create', 'rental', $1::text, jsonb_build_object('offerId', $4::text, 'apiKeyId', $6::text), $37, $8)
+  VALUES ($5, $2, 'rental.create', 'Rental', $1::text, jsonb_build_object('offerId', $4::text, 'apiKeyId', $6::text), $37, $8)
 )
 INSERT INTO "OutboxEvent" ("accountId", "type", "subjectId", "data", "createdAt")
 VALUES ($2, 'rental.created', $1::text, jsonb_build_object('status', 'PROVISIONING', 'phase', 'scheduled', 'nodeId', $3::text), $8)`;

@@ -31,7 +31,7 @@ export async function lockOffer(tx: Tx, offerId: string, renterId: string): Prom
     `SELECT o."id" AS "offerId", o."nodeId", n."ownerId" AS "hostId", o."gpuModel", o."gpuCount", o."cpuMillicores",
             o."ramMib", o."diskGib", o."rates", u."balance",
             (NOT o."retired" AND n."status" IN ('online', 'busy') AND n."frozenAt" IS NULL AND NOT n."draining"
-              AND n."cloneSuspectedAt" IS NULL
+              AND n."cloneSuspectedAt" IS NULL AND n."evictedAt" IS NULL
               AND (NOT n."rentableByOwnerOnly" OR n."ownerId" = $2)) AS "rentable",
             (c."freeCpuMillicores" >= o."cpuMillicores" AND c."freeRamMib" >= o."ramMib"
               AND c."freeDiskGib" >= o."diskGib") AS "fits"

@@ -1,4 +1,5 @@
 import type { Tx } from '../../../infra/index.js';
+import type { NodeFence } from '../../nodes/index.js';
 
 /** CPU, RAM and GPUs of one rental on its node. GPUs are named, since a container keeps the devices it was made with. */
 export interface ComputeSlice {
@@ -11,8 +12,9 @@ export interface ComputeSlice {
 }
 
 /**
- * Allocates compute again for a stopped rental. Returns false, with nothing kept, when it is taken: the caller throws and
- * thereby rolls its transaction back. The database itself refuses a double rent (partial unique index, CHECK >= 0).
+ * Allocates compute again for a stopped rental. GPUs that it was the last to use and that nobody cleaned yet are simply its
+ * own again. Returns false, with nothing kept, when something is taken: the caller throws and thereby rolls its
+ * transaction back. The database itself refuses a double rent (partial unique index, CHECK >= 0).
  */
 export async function takeCompute(tx: Tx, slice: ComputeSlice): Promise<boolean> {
   const [capacity] = await tx.query(
@@ -27,13 +29,24 @@ export async function takeCompute(tx: Tx, slice: ComputeSlice): Promise<boolean>
     `UPDATE "CapacityAllocation" SET "computeReleasedAt" = NULL WHERE "rentalId" = $1 AND "diskReleasedAt" IS NULL`,
     [slice.rentalId],
   );
-  const gpus = await tx.query(
+  return slice.gpuUuids.length === 0 || (await takeGpus(tx, slice));
+}
+
+async function takeGpus(tx: Tx, slice: ComputeSlice): Promise<boolean> {
+  const kept = await tx.query<{ gpuUuid: string }>(
+    `UPDATE "GpuAllocation" SET "state" = 'active'
+      WHERE "rentalId" = $1 AND "nodeId" = $2 AND "state" = 'releasing' AND "releasedAt" IS NULL RETURNING "gpuUuid"`,
+    [slice.rentalId, slice.nodeId],
+  );
+  const keptUuids = new Set(kept.map((gpu) => gpu.gpuUuid));
+  const missing = slice.gpuUuids.filter((uuid) => !keptUuids.has(uuid));
+  const taken = await tx.query(
     `INSERT INTO "GpuAllocation" ("id", "nodeId", "gpuUuid", "rentalId", "placementId", "state")
      SELECT gen_random_uuid(), $1, uuid, $2, $3, 'active' FROM unnest($4::text[]) AS uuid
      ON CONFLICT DO NOTHING RETURNING "id"`,
-    [slice.nodeId, slice.rentalId, slice.placementId, slice.gpuUuids],
+    [slice.nodeId, slice.rentalId, slice.placementId, missing],
   );
-  return gpus.length === slice.gpuUuids.length;
+  return taken.length === missing.length;
 }
 
 /**
@@ -71,13 +84,12 @@ export async function releaseAll(tx: Tx, rentalId: string, now: Date): Promise<v
   );
 }
 
-/** Frees the GPUs of a node that are releasing and that its agent reports as clean. Returns how many became free. */
-export async function freeCleanGpus(
-  tx: Tx,
-  fence: { nodeId: string; sessionEpoch: number },
-  gpuUuids: readonly string[],
-  now: Date,
-): Promise<number> {
+/**
+ * Frees the GPUs of a node that are releasing and that its agent reports as clean. Returns how many became free. The
+ * capacity row is locked first, as every rent of the node does.
+ */
+export async function freeCleanGpus(tx: Tx, fence: NodeFence, gpuUuids: readonly string[], now: Date): Promise<number> {
+  await tx.query(`SELECT FROM "NodeCapacity" WHERE "nodeId" = $1 FOR UPDATE`, [fence.nodeId]);
   const freed = await tx.query(
     `UPDATE "GpuAllocation" SET "releasedAt" = $4
       WHERE "nodeId" = $1 AND "gpuUuid" = ANY ($3::text[]) AND "state" = 'releasing' AND "releasedAt" IS NULL

@@ -1,5 +1,7 @@
 import type { Tx } from '../../../infra/index.js';
+import type { NodeFence } from '../../nodes/index.js';
 import type { RentalPorts } from '../rental-ports.js';
+import { assertSession } from './session-fence.js';
 import { releaseAll, releaseCompute, takeCompute } from './allocations.js';
 import { type RentalProgress, type TransitionMoment, progressAfter } from './rental-changes.js';
 import type { RentalRecord } from './rental-record.js';
@@ -10,6 +12,8 @@ type TransitionPorts = Pick<RentalPorts, 'nodes' | 'tunnels' | 'offers' | 'bus' 
 /** Who and when; `actorId` is the person behind a request, null where the platform itself decides. */
 export interface TransitionContext extends TransitionMoment {
   readonly actorId: string | null;
+  /** The session that the news came from: it must still be its node's when the transaction commits. */
+  readonly fence?: NodeFence;
 }
 
 /** Thrown by a start whose CPU, RAM or GPUs are in use: the transaction has to be rolled back. */
@@ -31,6 +35,7 @@ export async function applyTransition(
   const progress = progressAfter(rental, step, context, ports.phaseLimitsMs);
   await writeProgress(tx, rental, event, progress, context);
   for (const effect of step.effects) await runEffect(tx, ports, rental, effect, context);
+  if (context.fence) await assertSession(tx, context.fence);
   if (step.desired !== rental.desired) await wantOtherState(tx, ports, rental, step, progress);
   // Last, since proxy servers are locked after nodes (see `lockRental`).
   if (step.effects.includes('revoke_leases')) await ports.tunnels.revokeLeases(tx, rental.id);

@@ -28,7 +28,12 @@ function stepOf(event: RentalStateEvent, status = pulling): RentalTransition {
 
 describe('progressAfter', () => {
   it('measures each phase on the clock that it is given and sets the deadline of the next', () => {
-    const after = progressAfter(pulling, stepOf({ type: 'instance_phase', phase: 'creating' }), { now: at(15) }, limits);
+    const after = progressAfter(
+      pulling,
+      stepOf({ type: 'instance_phase', phase: 'creating' }),
+      { now: at(15) },
+      limits,
+    );
     expect(after).toMatchObject({
       phase: 'creating',
       phaseStartedAt: at(15),
@@ -60,7 +65,12 @@ describe('progressAfter', () => {
   });
 
   it('gives a stop a deadline, and a new one when it becomes a delete', () => {
-    const stop = progressAfter(pulling, stepOf({ type: 'stop_decided', reason: 'renter_stopped' }), { now: at(20) }, limits);
+    const stop = progressAfter(
+      pulling,
+      stepOf({ type: 'stop_decided', reason: 'renter_stopped' }),
+      { now: at(20) },
+      limits,
+    );
     expect(stop).toMatchObject({ status: 'STOPPING', phaseDeadlineAt: at(23), stopDecidedAt: at(20) });
     const stopping = { ...pulling, ...stop, desired: 'stopped' as const };
     const step = nextRentalStep(

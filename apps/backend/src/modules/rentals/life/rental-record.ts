@@ -8,6 +8,7 @@ export interface RentalRecord extends RentalProgress {
   readonly renterId: string;
   readonly nodeId: string;
   readonly runType: RunType;
+  readonly ttlExpiresAt: Date | null;
   readonly cpuMillicores: number;
   readonly ramMib: number;
   readonly gpuUuids: string[];
@@ -28,14 +29,22 @@ export interface RentalRecord extends RentalProgress {
 
 /**
  * Locks a rental and reads it. The lock is a statement of its own: what is read after it is what the last holder of the
- * lock committed. Returns null when there is no such rental. Order of locks everywhere: rentals (by id), node capacity,
- * node, proxy server, ledger accounts.
+ * lock committed; and it lets rows that name the rental (proof of time, events) be written meanwhile. Returns null when
+ * there is no such rental or, with `skipLocked`, when something else holds it. Order of locks everywhere: rentals (by id),
+ * node capacity, node, proxy server, ledger accounts.
  */
-export async function lockRental(tx: Tx, rentalId: string): Promise<RentalRecord | null> {
-  const locked = await tx.query(`SELECT "id" FROM "Rental" WHERE "id" = $1 FOR UPDATE`, [rentalId]);
+export async function lockRental(
+  tx: Tx,
+  rentalId: string,
+  options: { readonly skipLocked?: boolean } = {},
+): Promise<RentalRecord | null> {
+  const locked = await tx.query(
+    `SELECT "id" FROM "Rental" WHERE "id" = $1 FOR NO KEY UPDATE ${options.skipLocked ? 'SKIP LOCKED' : ''}`,
+    [rentalId],
+  );
   if (locked.length === 0) return null;
   const [row] = await tx.query<RentalRecord>(
-    `SELECT r."id", r."renterId", r."nodeId", r."runType", r."cpuMillicores", r."ramMib", r."gpuUuids", r."moneyCap",
+    `SELECT r."id", r."renterId", r."nodeId", r."runType", r."ttlExpiresAt", r."cpuMillicores", r."ramMib", r."gpuUuids", r."moneyCap",
             r."chargedTotal", r."chargeSeq", r."costPerHour", r."status", r."phase", r."phaseStartedAt",
             r."phaseDeadlineAt", r."phasesMs", r."endReason", r."endMessage", r."readyAt", r."stopDecidedAt",
             r."settledAt", r."endTime", p."id" AS "placementId", p."incarnation", p."gen", p."desiredGen",

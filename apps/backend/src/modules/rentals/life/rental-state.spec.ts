@@ -1,9 +1,4 @@
-import {
-  DesiredState,
-  RentalEndReason,
-  RentalPhase,
-  RentalStatus,
-} from '@dcompute/shared-types';
+import { DesiredState, RentalEndReason, RentalPhase, RentalStatus } from '@dcompute/shared-types';
 import { describe, expect, it } from 'vitest';
 import { type RentalState, type RentalStateEvent, type RentalStep, nextRentalStep } from './rental-state.js';
 

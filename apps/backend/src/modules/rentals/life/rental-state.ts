@@ -188,9 +188,7 @@ function onDelete(state: RentalState, reason: RentalEndReason): RentalStep {
     case 'RUNNING':
       return moveTo('STOPPING', null, 'deleted', reason, ['close_period', 'revoke_leases']);
     case 'STOPPING':
-      return state.desired === 'deleted'
-        ? UNCHANGED
-        : moveTo('STOPPING', null, 'deleted', reason, ['revoke_leases']);
+      return state.desired === 'deleted' ? UNCHANGED : moveTo('STOPPING', null, 'deleted', reason, ['revoke_leases']);
     case 'TERMINATED':
     case 'FAILED':
       return UNCHANGED;
