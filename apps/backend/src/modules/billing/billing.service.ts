@@ -17,6 +17,8 @@ const NO_ID = '00000000-0000-0000-0000-000000000000';
 
 /** Chooses and locks the next batch after an id. */
 type Lock = (tx: Tx, afterId: string, limit: number) => Promise<string[]>;
+/** Bills a locked batch; returns what to do after the commit. */
+type Work = (tx: Tx, rentalIds: string[]) => Promise<() => void>;
 
 /** Charges rentals for proven time, keeps their holds filled, and settles those that have stopped. */
 @Injectable()
@@ -68,33 +70,45 @@ export class BillingService {
   }
 
   /**
-   * Batch after batch, each in a transaction of its own; the effect that `work` returns happens after the commit. A rental
-   * that cannot be billed is found by going on one by one, and left out: the others are billed all the same.
+   * Batch after batch, each in a transaction of its own. A rental that cannot be billed is found by going on one by one,
+   * and left out: the others are billed all the same.
    */
-  async #inBatches(lock: Lock, work: (tx: Tx, rentalIds: string[]) => Promise<() => void>): Promise<void> {
-    for (let afterId = NO_ID, limit = BATCH; ;) {
-      let locked: string[] = [];
-      try {
-        await this.#tryBatch(async (tx) => {
-          locked = await lock(tx, afterId, limit);
-          if (locked.length > 0) tx.afterCommit(await work(tx, locked));
-        });
-      } catch (error) {
-        if (locked.length === 0) throw error;
-        if (limit > 1) {
-          limit = 1;
-          continue;
-        }
-        this.logger.error('billing.rental_failed', error, { rentalId: locked[0] });
-        limit = BATCH;
+  async #inBatches(lock: Lock, work: Work): Promise<void> {
+    let [afterId, limit] = [NO_ID, BATCH];
+    for (;;) {
+      const { rentalIds, error } = await this.#workOnBatch((tx) => lock(tx, afterId, limit), work);
+      if (error !== undefined && limit > 1) {
+        limit = 1;
+        continue;
       }
-      const last = locked.at(-1);
-      if (last === undefined || (locked.length < limit && limit > 1)) return;
+      const last = rentalIds.at(-1);
+      if (last === undefined || rentalIds.length < limit) return;
+      if (error !== undefined) this.logger.error('billing.rental_failed', error, { rentalId: last });
+      if (error !== undefined) limit = BATCH;
       afterId = last;
     }
   }
 
-  async #tryBatch(work: (tx: Tx) => Promise<void>): Promise<void> {
+  /** Throws only what kept it from choosing the batch: any other error is about the rentals that it returns. */
+  async #workOnBatch(
+    lock: (tx: Tx) => Promise<string[]>,
+    work: Work,
+  ): Promise<{ rentalIds: string[]; error?: unknown }> {
+    let rentalIds: string[] = [];
+    try {
+      await this.#tryAgain(async (tx) => {
+        rentalIds = [];
+        rentalIds = await lock(tx);
+        if (rentalIds.length > 0) tx.afterCommit(await work(tx, rentalIds));
+      });
+      return { rentalIds };
+    } catch (error) {
+      if (rentalIds.length === 0) throw error;
+      return { rentalIds, error };
+    }
+  }
+
+  async #tryAgain(work: (tx: Tx) => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.db.transaction(work);
