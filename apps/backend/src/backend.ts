@@ -27,8 +27,11 @@ export async function startBackend(env?: NodeJS.ProcessEnv): Promise<Backend> {
   const module = AppModule.from(env);
   const { databaseUrl } = loadConfig(databaseSchema, env);
   await assertDatabaseUsable(databaseUrl);
-  const admission = await admitOneBackend(databaseUrl);
   let app: NestFastifyApplication | undefined;
+  const admission = await admitOneBackend(databaseUrl, () => {
+    app?.get(Logger).error('backend.not_alone', new Error('another backend took over this database'));
+    process.kill(process.pid, 'SIGTERM');
+  });
   const close = async (): Promise<void> => {
     await app?.close();
     await admission.release();

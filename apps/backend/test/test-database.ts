@@ -8,6 +8,8 @@ export interface TestDatabase {
   readonly databaseUrl: string;
   /** The owner's login: for looking behind the application's rights. */
   readonly ownerUrl: string;
+  /** False: as if the server were away for the application, whose connections end and which gets no new ones. */
+  setReachable(reachable: boolean): Promise<void>;
   drop(): Promise<void>;
 }
 
@@ -29,6 +31,13 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   return {
     databaseUrl: url('dcompute_backend'),
     ownerUrl: url('dcompute_owner'),
+    setReachable: async (reachable) => {
+      await admin(`ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS ${reachable}`);
+      if (reachable) return;
+      await admin(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND usename = 'dcompute_backend'`,
+      );
+    },
     drop: () => admin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };
 }

@@ -2,6 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { Problem } from '@dcompute/shared-types';
 import { z } from 'zod';
+import { OPEN_OPERATION } from '../infra/index.js';
 import { strictInput } from './strict-input.js';
 
 const DESCRIPTION = [
@@ -11,6 +12,8 @@ const DESCRIPTION = [
 ].join(' ');
 
 type SchemaObject = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>[string];
+
+type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const;
 
@@ -30,7 +33,7 @@ export function buildOpenApi(app: INestApplication, publicUrl: string): OpenAPIO
     standardSchemaConverter: (schema, { schemaType }) =>
       schema instanceof z.ZodType ? convertSchema(schema, schemaType === 'output' ? 'output' : 'input') : undefined,
   });
-  return withProblems(onlyApi(document));
+  return withCommonRules(onlyApi(document));
 }
 
 /** `RentalsController.create` is `rentals_create`. */
@@ -41,14 +44,22 @@ function operationId(controller: string, method: string): string {
 
 /** A zod schema as JSON Schema 2020-12, which OpenAPI 3.1 speaks; schemas with an id become components. */
 function convertSchema(schema: z.ZodType, io: 'input' | 'output') {
-  const source = io === 'input' ? strictInput(schema) : schema;
-  const { $defs = {}, ...root } = z.toJSONSchema(source, { target: 'draft-2020-12', io, unrepresentable: 'any' });
+  const { $defs = {}, ...root } = z.toJSONSchema(io === 'input' ? strictInput(schema) : schema, {
+    target: 'draft-2020-12',
+    io,
+    unrepresentable: 'any',
+    override: ({ jsonSchema }) => simplify(jsonSchema, io),
+  });
   const components = Object.fromEntries(
     Object.entries($defs).map(([name, definition]) => [name, asOpenApi(definition)]),
   );
-  const id = schema.meta()?.id;
-  if (id === undefined || io === 'input') return { schema: asOpenApi(root), components };
-  return { schema: { $ref: `#/components/schemas/${id}` }, components: { ...components, [id]: asOpenApi(root) } };
+  return { schema: asOpenApi(root), components };
+}
+
+/** A format says enough without its pattern, and an answer may grow fields in a later version. */
+function simplify(schema: z.core.JSONSchema.BaseSchema, io: 'input' | 'output'): void {
+  if (schema.format !== undefined) delete schema.pattern;
+  if (io === 'output' && schema.additionalProperties === false) delete schema.additionalProperties;
 }
 
 /** The same schema without what has no meaning inside a document; the two libraries' types differ, the format does not. */
@@ -63,17 +74,51 @@ function onlyApi(document: OpenAPIObject): OpenAPIObject {
   return { ...document, paths: Object.fromEntries(paths) };
 }
 
-function withProblems(document: OpenAPIObject): OpenAPIObject {
-  const { schema, components } = convertSchema(Problem, 'output');
+/** What holds for every operation by rule: how it answers errors, whether it is open, the key that every create takes. */
+function withCommonRules(document: OpenAPIObject): OpenAPIObject {
+  const { schema, components } = withComponentReferences(convertSchema(Problem, 'output'));
   const problem = { description: 'Any error', content: { 'application/problem+json': { schema } } };
   for (const path of Object.values(document.paths)) {
     for (const method of METHODS) {
       const operation = path[method];
-      if (operation) operation.responses = { ...operation.responses, default: problem };
+      if (!operation) continue;
+      operation.responses = { ...operation.responses, default: problem };
+      const open = takeMark(operation);
+      if (open) operation.security = [];
+      else if (method === 'post' && '201' in operation.responses) addIdempotencyKey(operation);
     }
   }
   return {
     ...document,
     components: { ...document.components, schemas: { ...document.components?.schemas, ...components } },
   };
+}
+
+/** The explorer of routes rewrites references by itself; what is added by hand needs the same. */
+function withComponentReferences<T>(converted: T): T {
+  return JSON.parse(JSON.stringify(converted).replaceAll('#/$defs/', '#/components/schemas/')) as T;
+}
+
+/** Whether `@Public()` marked the operation; the mark itself is no part of the document. */
+function takeMark(operation: Operation): boolean {
+  const marks: Record<string, unknown> = operation as object as Record<string, unknown>;
+  const open = marks[OPEN_OPERATION] === true;
+  delete marks[OPEN_OPERATION];
+  return open;
+}
+
+function addIdempotencyKey(operation: Operation): void {
+  const others = (operation.parameters ?? []).filter(
+    (parameter) => !('name' in parameter && parameter.name.toLowerCase() === 'idempotency-key'),
+  );
+  operation.parameters = [
+    ...others,
+    {
+      name: 'Idempotency-Key',
+      in: 'header',
+      required: true,
+      description: 'A value of your own, such as a UUID. The same request under the same key has one effect.',
+      schema: { type: 'string', minLength: 1, maxLength: 255 },
+    },
+  ];
 }

@@ -1,4 +1,5 @@
-import { SetMetadata, createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { SetMetadata, applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { ApiExtension } from '@nestjs/swagger';
 import type { Role, Scope } from '@dcompute/shared-types';
 import { AppError } from './errors.js';
 
@@ -16,13 +17,16 @@ export interface Principal {
   readonly ip: string | null;
 }
 
+/** Marks operations of the OpenAPI document that need no credential. */
+export const OPEN_OPERATION = 'x-open';
+
 export const PUBLIC_ROUTE = Symbol('public route');
 export const PUBLIC_MARKET_ROUTE = Symbol('route of a public market');
 export const ROUTE_SCOPE = Symbol('scope of a route');
 export const ROUTE_ROLE = Symbol('role of a route');
 
 /** No credential needed. Every such route also stands in the pinned list of `test/http-access.table.ts`. */
-export const Public = () => SetMetadata(PUBLIC_ROUTE, true);
+export const Public = () => applyDecorators(SetMetadata(PUBLIC_ROUTE, true), ApiExtension(OPEN_OPERATION, true));
 
 /** No credential needed where PUBLIC_MARKET=true; one that is sent counts all the same. */
 export const PublicMarket = () => SetMetadata(PUBLIC_MARKET_ROUTE, true);
