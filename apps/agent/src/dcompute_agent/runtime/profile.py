@@ -33,7 +33,7 @@ class EngineAbilities:
     blkio_weight: bool = False
     disk_quota: bool = False
     #: Whether it may raise limits above its own; where not, asking for more would keep every container from starting.
-    raise_ulimits: bool = True
+    raise_ulimits: bool = False
 
 
 def bytes_of(limit: str) -> int:
