@@ -42,11 +42,7 @@ test('a port that nobody listens on is refused', async () => {
 test.each<[string, (socket: Socket) => void, string]>([
   ['a connection that is closed at once', (socket) => socket.destroy(), 'closed'],
   ['a server that says nothing', () => {}, 'no_banner'],
-  [
-    'a server that speaks something else',
-    (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'),
-    'no_banner',
-  ],
+  ['a server that speaks something else', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'), 'no_banner'],
   ['a banner and then nothing', (socket) => socket.write('SSH-2.0-x\r\n'), 'timeout'],
   ['a banner and then the end', (socket) => socket.end('SSH-2.0-x\r\n'), 'closed'],
 ])('%s', async (_name, behave, failure) => {

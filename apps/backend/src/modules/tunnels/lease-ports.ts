@@ -110,7 +110,7 @@ async function insertLeases(
   return await tx.query<Lease>(
     `WITH server AS (UPDATE "ProxyServer" SET "rev" = "rev" + 1 WHERE "id" = $1 RETURNING "rev")
      INSERT INTO "PortLease" ("proxyServerId", "rentalId", "nodeId", "protocol", "port", "containerPort", "proxyName", "state", "rev")
-     SELECT $1, $2, $3, 'tcp', p.port, p.container_port, 'dc-' || $2::text || '-' || p.container_port, 'live', server."rev"
+     SELECT $1, $2::uuid, $3, 'tcp', p.port, p.container_port, 'dc-' || $2::uuid || '-' || p.container_port, 'live', server."rev"
        FROM server, unnest($4::int[], $5::int[]) AS p(port, container_port)
      ON CONFLICT DO NOTHING
      RETURNING "containerPort", "port"`,

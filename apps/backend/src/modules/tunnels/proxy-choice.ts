@@ -16,8 +16,8 @@ export async function proxyServersFor(db: Queryable, nodeId: string): Promise<Ch
   return await db.query<ChosenProxyServer>(
     `SELECT p."id", p."host", p."portStart", p."portEnd" FROM "ProxyServer" p
       WHERE p."enabled"
-      ORDER BY EXISTS (SELECT FROM "PortLease" l WHERE l."nodeId" = $1 AND l."proxyServerId" = p."id" AND l."state" = 'live') DESC,
-               md5($1::text || p."id"::text)
+      ORDER BY EXISTS (SELECT FROM "PortLease" l WHERE l."nodeId" = $1::uuid AND l."proxyServerId" = p."id" AND l."state" = 'live') DESC,
+               md5($1::uuid || p."id"::text)
       LIMIT $2`,
     [nodeId, LIMITS.proxyServersPerNode],
   );
