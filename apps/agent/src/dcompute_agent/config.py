@@ -90,6 +90,11 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=f"{text} [{variable}]")
 
 
+def state_dir_of(flags: argparse.Namespace, environment: Mapping[str, str]) -> Path:
+    """The state directory alone: all that is needed to speak to a running agent."""
+    return Path(getattr(flags, "state_dir", None) or environment.get("DCOMPUTE_STATE_DIR") or DEFAULT_STATE_DIR)
+
+
 def load_config(flags: argparse.Namespace, environment: Mapping[str, str]) -> AgentConfig:
     """Flags over environment over defaults. Raises ConfigError with one line per wrong setting."""
     values: dict[str, str] = {}

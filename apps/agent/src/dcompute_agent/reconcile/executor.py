@@ -103,12 +103,21 @@ class Executor:
         )
         self._worker(placement).supersede()
 
-    def end_overdue(self, offline_deadline_ms: int | None) -> None:
-        """Stops what has outlived its time limit, or the time that the node may run without the backend (R10)."""
+    def report(self, placement_id: str) -> None:
+        """Says once more how a placement is."""
+        self._tools.report(self._placements[placement_id])
+
+    def end_overdue(self, offline_deadline_ms: int, run_until_ms: Mapping[str, int]) -> None:
+        """Stops what has outlived its time limit, or the time that it may run without the backend (R10).
+
+        `run_until_ms`: deadlines that the backend gave for single rentals. All on the boot clock.
+        """
         for placement in self._placements.values():
             end = ends_at(
                 placement.record,
-                offline_deadline_ms=offline_deadline_ms,
+                offline_deadline_ms=min(
+                    offline_deadline_ms, run_until_ms.get(placement.record.rental_id, offline_deadline_ms)
+                ),
                 boot_id=self._clock.boot_id,
                 now_ms=self._clock.boot_ms(),
             )
@@ -184,7 +193,7 @@ class Executor:
 
     async def settled(self, placement_ids: Iterable[str]) -> None:
         """Returns when nothing is left to do for these placements."""
-        await asyncio.gather(*(self._workers[placement_id].settled() for placement_id in placement_ids))
+        await asyncio.gather(*(self._worker(self._placements[p]).settled() for p in placement_ids))
 
     def running_ids(self) -> Collection[str]:
         """Placements with a running container."""

@@ -92,7 +92,7 @@ def _toward_running(record: Record, actual: Actual, *, confirmed: bool, frozen: 
         return []
     if stale and frozen:
         # Two containers of one rental never run side by side.
-        return [] if not runs else _serve(record, actual, current)
+        return _serve(record, actual, current) if current is not None and runs else []
     removals: list[Step] = [Remove(container, record.desired.stop_grace_seconds) for container in stale]
     if current is None or current.state is ContainerState.INCOMPLETE:
         return removals + _make(record, actual)

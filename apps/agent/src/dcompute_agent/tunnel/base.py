@@ -29,6 +29,10 @@ class TunnelFault(Exception):
 class Tunnels(Protocol):
     """Tunnels live on without the agent. Every call may be repeated."""
 
+    async def load(self) -> None:
+        """Adopts what an earlier agent left open."""
+        ...
+
     async def configure(self, node_id: str, servers: Sequence[ProxyServerAccess]) -> None:
         """Connects to exactly these proxy servers; those that did not change are not touched."""
         ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,8 @@ class FrpcTunnels:
 
     async def load(self) -> None:
         """Adopts the processes that an earlier agent left, and starts again those that died meanwhile."""
-        adoptions: list[tuple[str, FrpcLink]] = []
-        for folder in notes_in(self._folder):
-            process = FrpcProcess(self._binary, folder, self._boot_id)
-            note = process.read_note()
-            if note is not None:
-                link = FrpcLink(note.proxy_server_id, process)
-                self._links[note.proxy_server_id] = link
-                adoptions.append((note.proxy_server_id, link))
-        await asyncio.gather(*(_logged(server_id, link.adopt()) for server_id, link in adoptions))
+        self._links = dict(self._left_behind())
+        await asyncio.gather(*(_logged(server_id, link.adopt()) for server_id, link in self._links.items()))
 
     async def configure(self, node_id: str, servers: Sequence[ProxyServerAccess]) -> None:
         """Connects to exactly these proxy servers; those that did not change are not touched."""
@@ -77,8 +70,17 @@ class FrpcTunnels:
 
     async def shut_down(self) -> None:
         """Ends all tunnels and their processes."""
+        self._links |= {server_id: link for server_id, link in self._left_behind() if server_id not in self._links}
         await asyncio.gather(*(link.shut_down() for link in self._links.values()))
         self._links.clear()
+
+    def _left_behind(self) -> Iterator[tuple[str, FrpcLink]]:
+        """The links by the notes of an earlier agent."""
+        for folder in notes_in(self._folder):
+            process = FrpcProcess(self._binary, folder, self._boot_id)
+            note = process.read_note()
+            if note is not None:
+                yield note.proxy_server_id, FrpcLink(note.proxy_server_id, process)
 
     def _link(self, server_id: str) -> FrpcLink:
         link = self._links.get(server_id)

@@ -1,0 +1,1 @@
+"""The socket to the backend's agent gateway (design section 5)."""
