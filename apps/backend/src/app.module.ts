@@ -1,4 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { AgentGatewayModule } from './agent-gateway/index.js';
 import { ConfigModule } from './config/index.js';
 import { HttpModule } from './http/http.module.js';
 import { InfraModule } from './infra/index.js';
@@ -34,6 +35,7 @@ export class AppModule {
         TunnelsModule,
         RentalsModule,
         BillingModule,
+        AgentGatewayModule,
       ],
     };
   }
