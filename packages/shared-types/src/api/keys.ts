@@ -55,6 +55,9 @@ export type HostKey = z.infer<typeof HostKey>;
 export const CreatedHostKey = HostKey.extend({ secret: z.string() }).meta({ id: 'CreatedHostKey' });
 export type CreatedHostKey = z.infer<typeof CreatedHostKey>;
 
+export const HostKeyPage = pageOf(HostKey, 'HostKeyPage');
+export type HostKeyPage = z.infer<typeof HostKeyPage>;
+
 /** One line of an authorized_keys file without options, of a kind that the guest accepts. */
 export const SshPublicKey = z
   .string()

@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query } from '@nestjs/common';
-import { CreateHostKeyRequest, CreatedHostKey, HostKey, PageQuery, pageOf } from '@dcompute/shared-types';
+import { CreateHostKeyRequest, CreatedHostKey, HostKeyPage, PageQuery } from '@dcompute/shared-types';
 import { z } from 'zod';
 import {
   CurrentPrincipal,
@@ -10,9 +10,6 @@ import {
   ReturnsNothing,
 } from '../../infra/index.js';
 import { HostKeysService } from './host-keys.service.js';
-
-const HostKeyPage = pageOf(HostKey, 'HostKeyPage');
-type HostKeyPage = z.infer<typeof HostKeyPage>;
 
 @Controller('api/v1/host-keys')
 export class HostKeysController {

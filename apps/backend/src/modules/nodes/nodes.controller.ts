@@ -1,11 +1,8 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
-import { DrainNodeRequest, HostNode, PageQuery, UpdateNodeRequest, pageOf } from '@dcompute/shared-types';
+import { DrainNodeRequest, HostNode, HostNodePage, PageQuery, UpdateNodeRequest } from '@dcompute/shared-types';
 import { z } from 'zod';
 import { CurrentPrincipal, type Principal, RequireRole, RequireScope, Returns } from '../../infra/index.js';
 import { NodesService } from './nodes.service.js';
-
-const NodePage = pageOf(HostNode, 'HostNodePage');
-type NodePage = z.infer<typeof NodePage>;
 
 const id = z.uuid();
 
@@ -14,11 +11,11 @@ export class NodesController {
   constructor(private readonly nodes: NodesService) {}
 
   @Get()
-  @Returns(NodePage)
+  @Returns(HostNodePage)
   async list(
     @CurrentPrincipal() principal: Principal,
     @Query({ schema: PageQuery }) page: PageQuery,
-  ): Promise<NodePage> {
+  ): Promise<HostNodePage> {
     return await this.nodes.list(principal, page);
   }
 
