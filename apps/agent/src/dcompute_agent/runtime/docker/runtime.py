@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...config import DEFAULT_NETWORK_RANGE
-from ...protocol.models import InstanceSpec
+from ...protocol.models import InstanceSpec, PullProgress
 from ...tunnel.base import SSH_PORT
 from ..banner import await_ssh_banner
 from ..base import (
@@ -23,7 +23,7 @@ from ..base import (
 )
 from ..firewall import Firewall, FirewallError, Resolvers, configured_resolvers
 from ..names import LABEL_NODE, LABEL_RENTAL, LABEL_SPEC, container_name
-from ..profile import EngineAbilities, container_config, gpus_of
+from ..profile import EngineAbilities, Json, container_config, gpus_of
 from .answers import ContainerAnswer
 from .engine import Engine
 from .guest_files import MARKER_PATH, instance_archive, keys_archive
@@ -117,21 +117,21 @@ class DockerRuntime:
     async def create(self, spec: InstanceSpec, incarnation: int, image: Image, ssh_keys: Sequence[str]) -> Container:
         """Makes the container, complete but not started; one that is there already is adopted or replaced (R4)."""
         node_id = self._node_id()
-        gpus = gpus_of(spec.resource_limits, self._gpu_uuids())
-        config = container_config(node_id, spec, incarnation, image, gpus, self._abilities)
         name = container_name(spec.rental_id, incarnation)
+        guest = await self._read_guest()
         await self._networks.ensure(node_id, spec.rental_id)
+        adopted = await self._adopt_or_remove(name, spec, incarnation)
+        if adopted is not None:
+            await self.write_keys(adopted, ssh_keys)
+            return adopted
         try:
-            container_id = await self._engine.create_container(name, config)
+            container_id = await self._engine.create_container(name, self._config(spec, incarnation, image))
         except RuntimeFault as fault:
-            if fault.kind is not FaultKind.CONFLICT:
+            if fault.kind is not FaultKind.MISSING:
                 raise
-            adopted = await self._adopt_or_remove(name, spec, incarnation)
-            if adopted is not None:
-                await self.write_keys(adopted, ssh_keys)
-                return adopted
-            container_id = await self._engine.create_container(name, config)
-        guest = await asyncio.to_thread(self._settings.guest.read_bytes)
+            # The image went away since it was looked up: hosts clear up.
+            image = await self._images.ensure(spec, _ignore_progress)
+            container_id = await self._engine.create_container(name, self._config(spec, incarnation, image))
         await self._engine.put_files(container_id, instance_archive(spec, image, guest, ssh_keys))
         return await self._look(container_id)
 
@@ -210,6 +210,16 @@ class DockerRuntime:
             raise RuntimeFault(FaultKind.UNAVAILABLE, "the node has no id yet")
         return node_id
 
+    def _config(self, spec: InstanceSpec, incarnation: int, image: Image) -> Mapping[str, Json]:
+        gpus = gpus_of(spec.resource_limits, self._gpu_uuids())
+        return container_config(self._node_id(), spec, incarnation, image, gpus, self._abilities)
+
+    async def _read_guest(self) -> bytes:
+        try:
+            return await asyncio.to_thread(self._settings.guest.read_bytes)
+        except OSError as error:
+            raise RuntimeFault(FaultKind.INTERNAL, f"the guest cannot be read: {error}") from error
+
     async def _list(self, labels: Mapping[str, str]) -> list[Container]:
         node_id = self._node_id()
         summaries = await self._engine.list_containers(labels)
@@ -244,7 +254,7 @@ class DockerRuntime:
         return marker is not None and marker.decode(errors="replace") == answer.config.labels.get(LABEL_SPEC)
 
     async def _adopt_or_remove(self, name: str, spec: InstanceSpec, incarnation: int) -> Container | None:
-        """The container that has the name, if it is the wanted one; else it is removed.
+        """The container that has the name, if it is the wanted one; another one is removed.
 
         Raises RuntimeFault(CONFLICT) when it is not this node's: nobody else's container is ever touched (R5).
         """
@@ -268,3 +278,7 @@ class DockerRuntime:
     async def _drop_idle_networks(self, node_id: str) -> None:
         running = {c.rental_id for c in await self._list({LABEL_NODE: node_id}) if c.state is ContainerState.RUNNING}
         await self._networks.drop_all_but(node_id, running)
+
+
+def _ignore_progress(_: PullProgress) -> None:
+    """For a pull that nobody watches."""
