@@ -37,7 +37,7 @@ const range = (from: string, to: string): string => `int8range(${from}, greatest
 
 const BILLABLE_TIMES = `
 SELECT rental.id AS "rentalId", rate."totalPerHour"::text AS "totalPerHour",
-       coalesce((SELECT sum(upper(part) - lower(part)) FROM unnest(proven.during * rate.valid) AS part), 0)::bigint AS "billableMs"
+       coalesce((SELECT sum(upper(part) - lower(part)) FROM unnest(proven.during * int8multirange(rate.valid)) AS part), 0)::bigint AS "billableMs"
   FROM unnest($1::uuid[]) AS rental(id)
  CROSS JOIN LATERAL (
    SELECT min(p."readyAt") AS first_at, max(coalesce(p."stopDecidedAt", $2)) AS last_at,

@@ -12,6 +12,8 @@ import { writeBills } from './write-bills.js';
 const BATCH = 500;
 /** A balance that was spent between its reading and its posting: the batch reads again, so often at most. */
 const MAX_ATTEMPTS = 5;
+/** More rentals than this that cannot be billed are no accident of theirs: the tick fails. */
+const MAX_LEFT_OUT = 10;
 /** Below every id. */
 const NO_ID = '00000000-0000-0000-0000-000000000000';
 
@@ -74,7 +76,7 @@ export class BillingService {
    * and left out: the others are billed all the same.
    */
   async #inBatches(lock: Lock, work: Work): Promise<void> {
-    let [afterId, limit] = [NO_ID, BATCH];
+    let [afterId, limit, leftOut] = [NO_ID, BATCH, 0];
     for (;;) {
       const { rentalIds, error } = await this.#workOnBatch((tx) => lock(tx, afterId, limit), work);
       if (error !== undefined && limit > 1) {
@@ -83,8 +85,11 @@ export class BillingService {
       }
       const last = rentalIds.at(-1);
       if (last === undefined || rentalIds.length < limit) return;
-      if (error !== undefined) this.logger.error('billing.rental_failed', error, { rentalId: last });
-      if (error !== undefined) limit = BATCH;
+      if (error !== undefined) {
+        this.logger.error('billing.rental_failed', error, { rentalId: last });
+        if ((leftOut += 1) > MAX_LEFT_OUT) throw error;
+        limit = BATCH;
+      }
       afterId = last;
     }
   }
