@@ -497,6 +497,7 @@ CREATE UNIQUE INDEX "PortLease_port_key" ON "PortLease" ("proxyServerId", "port"
 CREATE UNIQUE INDEX "PortLease_hostLabel_key" ON "PortLease" ("proxyServerId", "hostLabel") WHERE "releasedAt" IS NULL;
 CREATE INDEX "PortLease_proxyServerId_rev_idx" ON "PortLease" ("proxyServerId", "rev");
 CREATE INDEX "PortLease_rentalId_idx" ON "PortLease" ("rentalId");
+CREATE INDEX "PortLease_live_idx" ON "PortLease" ("nodeId", "proxyServerId") WHERE "state" = 'live';
 CREATE INDEX "PortLease_resting_idx" ON "PortLease" ("restingUntil") WHERE "releasedAt" IS NULL AND "restingUntil" IS NOT NULL;
 
 -- Proof of time -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import type { BookChanges, LeaseBook } from './lease-book.js';
 
 const LONG_POLL_MS = 20_000;
 /** A safety net: everything is read anew so often. */
-const FULL_SYNC_MS = 600_000;
+const FULL_SYNC_MS = 3_600_000;
 const RETRY_MS = { first: 100, most: 5_000 };
 /** Strangers can make the guard ask: they get this many questions out of it, not more. */
 const ASK_INTERVAL_MS = 20;

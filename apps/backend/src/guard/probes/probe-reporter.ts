@@ -7,6 +7,8 @@ const BATCH = 1_000;
 const FLUSH_MS = 1_000;
 /** While the platform is away: tried again and written to disk so often. */
 const AWAY_MS = 5_000;
+/** Without anything to report, an empty report says that the guard is alive. */
+const ALIVE_MS = 30_000;
 
 export interface ProbeReporterPorts {
   readonly spool: ProbeSpool;
@@ -21,6 +23,7 @@ export class ProbeReporter {
   #urgent = new AbortController();
   #loop: Promise<void> | undefined;
   #isAway = false;
+  #reportedAt = 0;
 
   constructor(private readonly ports: ProbeReporterPorts) {}
 
@@ -53,10 +56,13 @@ export class ProbeReporter {
   async #flush(): Promise<void> {
     const { spool, send, logger } = this.ports;
     try {
-      for (let batch = spool.first(BATCH); batch.length > 0; batch = spool.first(BATCH)) {
+      do {
+        const batch = spool.first(BATCH);
+        if (batch.length === 0 && Date.now() - this.#reportedAt < ALIVE_MS) break;
         await send(batch);
         spool.confirm(batch);
-      }
+        this.#reportedAt = Date.now();
+      } while (spool.size > 0);
       if (this.#isAway) await spool.save();
       this.#isAway = false;
     } catch (error) {
