@@ -1,22 +1,25 @@
-"""A way to a registry that lets only so many bytes through: a pull that never ends by itself."""
+"""A slow way to a registry: a pull through it lasts long enough to be cancelled."""
 
 import asyncio
 from contextlib import suppress
 
 CHUNK = 16 * 1024
+SLOW_CHUNK = 1024
+SLOW_PAUSE_S = 0.02
 
 
 class Gate:
-    """Forwards connections to a port; after `budget` bytes of answers it holds back the rest."""
+    """Forwards connections to a port; after `budget` bytes of answers it lets through only a trickle."""
 
     def __init__(self, target_port: int, budget: int) -> None:
         self._target_port = target_port
         self._budget = budget
         self._server: asyncio.Server | None = None
-        #: Connections whose answers are held back now.
-        self.held = 0
-        self.stalled = asyncio.Event()
+        self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Connections over which an answer trickles now.
+        self.slow = 0
+        self.slowed = asyncio.Event()
 
     @property
     def host(self) -> str:
@@ -31,39 +34,48 @@ class Gate:
         """Ends every connection."""
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for end in self._ends:
+            end.transport.abort()
+        await asyncio.gather(*self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        answers = asyncio.create_task(self._answer(upstream_reader, writer))
         try:
-            # The other side hanging up ends this loop: then nobody waits for the rest any more.
-            while chunk := await reader.read(CHUNK):
-                upstream_writer.write(chunk)
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            self._ends |= {writer, upstream_writer}
+            await asyncio.gather(
+                self._forward(reader, upstream_writer), self._answer(upstream_reader, writer), return_exceptions=True
+            )
         except OSError:
-            pass
+            writer.transport.abort()
         finally:
-            answers.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await answers
-            for end in (upstream_writer, writer):
-                end.transport.abort()
             self._tasks.discard(task)
 
+    async def _forward(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                upstream.write(chunk)
+        upstream.transport.abort()
+
     async def _answer(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await upstream.read(CHUNK):
-            if self._budget < len(chunk):
-                self.held += 1
-                self.stalled.set()
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    self.held -= 1
-            self._budget -= len(chunk)
-            writer.write(chunk)
-            await writer.drain()
+        with suppress(OSError):
+            while self._budget > 0 and (chunk := await upstream.read(CHUNK)):
+                self._budget -= len(chunk)
+                writer.write(chunk)
+                await writer.drain()
+            if self._budget <= 0:
+                await self._trickle(upstream, writer)
+        writer.transport.abort()
+
+    async def _trickle(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.slow += 1
+        self.slowed.set()
+        try:
+            while chunk := await upstream.read(SLOW_CHUNK):
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(SLOW_PAUSE_S)
+        finally:
+            self.slow -= 1

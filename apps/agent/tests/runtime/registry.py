@@ -1,5 +1,6 @@
 """A real registry on loopback, which an engine allows without TLS (Debian's docker-registry)."""
 
+import base64
 import gzip
 import hashlib
 import json
@@ -20,9 +21,10 @@ LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 class Registry:
     """One registry with its own storage, ended with the tests."""
 
-    def __init__(self, folder: Path, htpasswd: str | None = None) -> None:
+    def __init__(self, folder: Path, htpasswd: str | None = None, login: tuple[str, str] | None = None) -> None:
         program = shutil.which("docker-registry")
         assert program, "the tests need docker-registry (Debian package docker-registry)"
+        self._headers = {"Authorization": f"Basic {_basic(login)}"} if login else {}
         self.port = _free_port()
         self.host = f"127.0.0.1:{self.port}"
         settings = folder / "registry.yml"
@@ -67,9 +69,13 @@ class Registry:
 
     def _request(self, method: str, path: str, body: bytes, kind: str) -> str:
         url = f"http://{self.host}{path}"
-        request = urllib.request.Request(url, data=body, method=method, headers={"Content-Type": kind})
+        request = urllib.request.Request(url, data=body, method=method, headers={**self._headers, "Content-Type": kind})
         with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 -- http, built above
             return str(response.headers.get("Location", ""))
+
+
+def _basic(login: tuple[str, str]) -> str:
+    return base64.b64encode(":".join(login).encode()).decode("ascii")
 
 
 def _digest(content: bytes) -> str:

@@ -23,7 +23,13 @@ NOT_FOUND_PHRASES = (
     "invalid reference format",
 )
 #: What they say when the image may be there, but not for this login.
-FORBIDDEN_PHRASES = ("unauthorized", "authentication required", "incorrect username or password", "denied")
+FORBIDDEN_PHRASES = (
+    "unauthorized",
+    "authentication required",
+    "no basic auth credentials",
+    "incorrect username or password",
+    "denied",
+)
 DONE_STATUS = frozenset({"Pull complete", "Already exists"})
 LAYER_STATUS = DONE_STATUS | {
     "Pulling fs layer",
