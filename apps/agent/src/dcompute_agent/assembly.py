@@ -43,8 +43,12 @@ class Assembly:
     desires: Desires
 
 
-def assemble(config: AgentConfig, clock: Clock, runtime: Runtime | None = None) -> Assembly:
-    """Builds an agent on its state directory, on another runtime where one is given.
+#: Makes a runtime for the node whose id the function tells.
+RuntimeMaker = Callable[[Callable[[], str | None]], Runtime]
+
+
+def assemble(config: AgentConfig, clock: Clock, make_runtime: RuntimeMaker | None = None) -> Assembly:
+    """Builds an agent on its state directory, with another runtime than the configured one where a maker is given.
 
     Raises OSError, PermissionError (the node key is readable by others), sqlite3.Error.
     """
@@ -54,10 +58,10 @@ def assemble(config: AgentConfig, clock: Clock, runtime: Runtime | None = None) 
     gpus = NoGpus()
     reports = Reports(clock)
     rng = random.Random()  # noqa: S311 -- jitter
-    used_runtime = runtime or _runtime(config, lambda: memory.node_id, gpus)
+    runtime = make_runtime(lambda: memory.node_id) if make_runtime else _runtime(config, lambda: memory.node_id, gpus)
     tunnels = _tunnels(config, clock)
     tools = Tools(
-        runtime=used_runtime,
+        runtime=runtime,
         tunnels=tunnels,
         journal=journal,
         meter=Meter(journal, clock, identity, lambda: memory.node_id),
@@ -74,7 +78,7 @@ def assemble(config: AgentConfig, clock: Clock, runtime: Runtime | None = None) 
         journal=journal,
         memory=memory,
         gpus=gpus,
-        runtime=used_runtime,
+        runtime=runtime,
         tunnels=tunnels,
         reports=reports,
         unlisted=unlisted,

@@ -58,6 +58,11 @@ class Node:
         )
         self._metrics: MetricsReader | None = None
 
+    @property
+    def connection(self) -> LinkState:
+        """How the connection to the backend stands."""
+        return self._link.state
+
     def stop(self) -> None:
         """Asks the agent to end; instances and tunnels live on."""
         self._stopping.set()
@@ -86,7 +91,7 @@ class Node:
             "pid": os.getpid(),
             "node_id": parts.memory.node_id,
             "backend_url": parts.config.backend_url,
-            "connection": self._link.state.value,
+            "connection": self.connection.value,
             "problem": self._link.problem,
             "rev_applied": parts.journal.rev_applied,
             "frozen": parts.memory.frozen,

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def accepts(port: int) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def running_frps(folder: Path) -> AsyncIterator[Frps]:
+async def running_frps(folder: Path) -> AsyncGenerator[Frps]:
     """frps as production runs it, without its guard."""
     folder.mkdir(parents=True, exist_ok=True)
     certificates = Certificates(folder)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,7 @@ def frpc_processes(tmp_path: Path) -> list[ProcessRef]:
 
 
 @contextlib.asynccontextmanager
-async def echo_service(prefix: bytes = b"") -> AsyncIterator[int]:
+async def echo_service(prefix: bytes = b"") -> AsyncGenerator[int]:
     """A program in an instance: says its prefix and then everything that it hears."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
