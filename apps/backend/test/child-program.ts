@@ -35,7 +35,7 @@ export class ChildProgram {
 
   /** Waits for `check`, and fails at once with what the program wrote when it ends before. */
   async ready(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-    await until(what, async () => this.hasEnded || (await check().valueOf()));
+    await until(what, async () => this.hasEnded || (await check()));
     if (this.hasEnded) throw new Error(`${this.name} ended (${this.child.exitCode}):\n${this.output.slice(-4000)}`);
   }
 

@@ -8,6 +8,7 @@ import {
   canonicalJson,
   helloSigningText,
 } from '@dcompute/shared-types';
+import type { Beat, BeatSpan } from '../src/modules/metering/index.js';
 import { type NodeSession, NodeSessions } from '../src/modules/nodes/index.js';
 import type { Market, Person } from './market.js';
 
@@ -66,8 +67,18 @@ export class TestNode {
 
   /** Heartbeats without a gap over a time, as one batch of a gateway. */
   async beat(fromMs: number, toMs = fromMs): Promise<void> {
-    const span = { bootId: this.identity.bootId, firstAtMs: fromMs, lastAtMs: toMs, offsetMs: BOOTED_AT_MS };
-    await this.market.metering.recordBatch({ beats: [{ ...this.fence, spans: [span] }], segments: [] });
+    const { bootId } = this.identity;
+    await this.beats([{ bootId, firstAtMs: fromMs, lastAtMs: toMs, offsetMs: BOOTED_AT_MS }]);
+  }
+
+  /** Heartbeats as a gateway has folded them. */
+  async beats(spans: readonly BeatSpan[]): Promise<void> {
+    await this.market.metering.recordBatch({ beats: [{ ...this.fence, spans }], segments: [] });
+  }
+
+  /** One heartbeat at a moment. */
+  beatAt(atMs: number): Beat {
+    return { bootId: this.identity.bootId, bootMs: this.bootMs(atMs), receivedAtMs: atMs };
   }
 
   /** A signed segment of running time, by the backend's clock. */

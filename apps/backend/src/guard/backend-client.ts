@@ -13,8 +13,8 @@ export class BackendClient {
 
   /** What changed after `sinceRev`; waits for a change for `waitMs` at most. */
   async changesSince(sinceRev: number, options: { waitMs: number; signal: AbortSignal }): Promise<GuardSync> {
-    const query = new URLSearchParams({ sinceRev: String(sinceRev), waitMs: String(options.waitMs) });
-    const response = await this.#send(`leases?${query}`, { signal: options.signal }, options.waitMs + ANSWER_LIMIT_MS);
+    const path = `leases?sinceRev=${sinceRev}&waitMs=${options.waitMs}`;
+    const response = await this.#send(path, { signal: options.signal }, options.waitMs + ANSWER_LIMIT_MS);
     return GuardSync.parse(await response.json());
   }
 
@@ -27,16 +27,18 @@ export class BackendClient {
   }
 
   async #post(path: string, body: unknown): Promise<void> {
-    const headers = { 'content-type': 'application/json' };
-    const response = await this.#send(path, { method: 'POST', headers, body: JSON.stringify(body) }, ANSWER_LIMIT_MS);
+    const response = await this.#send(path, { method: 'POST', body: JSON.stringify(body) }, ANSWER_LIMIT_MS);
     await response.arrayBuffer();
   }
 
-  async #send(path: string, init: RequestInit, limitMs: number): Promise<Response> {
+  async #send(path: string, init: Omit<RequestInit, 'headers'>, limitMs: number): Promise<Response> {
     const signals = [AbortSignal.timeout(limitMs), ...(init.signal ? [init.signal] : [])];
     const response = await fetch(`${this.config.backendUrl.replace(/\/$/, '')}/internal/guard/v1/${path}`, {
       ...init,
-      headers: { ...init.headers, authorization: `Bearer ${this.config.credential}` },
+      headers: {
+        authorization: `Bearer ${this.config.credential}`,
+        ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       signal: AbortSignal.any(signals),
     }).catch((error: unknown) => {
       throw new BackendUnavailable('the platform did not answer', { cause: error });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { LIVE, NODE, REVOKED, knownLeases } from '../plugin/known-leases.fixture.js';
+import { LIVE, NODE, REVOKED, knownLeases } from '../../../test/known-leases.js';
 import { LeaseBook, wireNameOf } from './lease-book.js';
 
 const change = (rev: number, state: 'live' | 'revoked' | 'resting') => ({

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { decideLogin } from './decide-login.js';
-import { EVICTED_NODE, NODE, OTHER_TOKEN, TOKEN, knownLeases } from './known-leases.fixture.js';
+import { EVICTED_NODE, NODE, OTHER_TOKEN, TOKEN, knownLeases } from '../../../test/known-leases.js';
 
 const unknown = '99999999-9999-4999-8999-999999999999';
 

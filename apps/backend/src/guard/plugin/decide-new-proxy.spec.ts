@@ -12,7 +12,7 @@ import {
   REVOKED,
   TOKEN,
   knownLeases,
-} from './known-leases.fixture.js';
+} from '../../../test/known-leases.js';
 
 const leased = {
   user: { user: NODE, metas: { node_token: TOKEN }, run_id: 'r' },

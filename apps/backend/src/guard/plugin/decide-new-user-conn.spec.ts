@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { wireNameOf } from '../leases/lease-book.js';
 import { decideNewUserConn } from './decide-new-user-conn.js';
 import { NewUserConnContent } from './frp-messages.js';
-import { EVICTED, LIVE, OTHER_NODE, REVOKED, knownLeases } from './known-leases.fixture.js';
+import { EVICTED, LIVE, OTHER_NODE, REVOKED, knownLeases } from '../../../test/known-leases.js';
 
 test.each<[string, Record<string, unknown>, string]>([
   ['a live lease', {}, 'allow'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { decidePing } from './decide-ping.js';
 import { PingContent } from './frp-messages.js';
-import { EVICTED_NODE, NODE, knownLeases } from './known-leases.fixture.js';
+import { EVICTED_NODE, NODE, knownLeases } from '../../../test/known-leases.js';
 
 test.each([
   ['a known node', NODE, 'allow'],

@@ -88,7 +88,7 @@ export class Prober {
 
   stop(): void {
     this.#stopped = true;
-    for (const leaseId of [...this.#watches.keys()]) this.unwatch(leaseId);
+    for (const leaseId of this.#watches.keys()) this.unwatch(leaseId);
   }
 
   #schedule(watch: Watch, delayMs: number): void {

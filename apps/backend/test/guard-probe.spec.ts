@@ -1,8 +1,8 @@
 import { type Server as NetServer, type Socket, createServer } from 'node:net';
 import ssh2 from 'ssh2';
 import { afterEach, expect, test } from 'vitest';
-import { generateSshHostKey } from '../../modules/rentals/create/ssh-host-key.js';
-import { probeSsh } from './probe-ssh.js';
+import { generateSshHostKey } from '../src/modules/rentals/create/ssh-host-key.js';
+import { probeSsh } from '../src/guard/probes/probe-ssh.js';
 
 const key = generateSshHostKey();
 const ends: (() => void)[] = [];

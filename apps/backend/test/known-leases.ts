@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { GuardLease } from '@dcompute/shared-types';
-import { LeaseBook } from '../leases/lease-book.js';
+import { LeaseBook } from '../src/guard/leases/lease-book.js';
 
 export const NODE = '11111111-1111-4111-8111-111111111111';
 export const OTHER_NODE = '22222222-2222-4222-8222-222222222222';
