@@ -7,7 +7,7 @@ import { buildHttpAdapter } from './http/http-adapter.js';
 import { NestLogger } from './http/nest-logger.js';
 import { buildOpenApi } from './http/openapi.js';
 import { OpenApiDocument } from './http/openapi.controller.js';
-import { Logger, admitOneBackend, assertDatabaseUsable } from './infra/index.js';
+import { BootError, Logger, admitOneBackend, assertDatabaseUsable } from './infra/index.js';
 
 /** A backend that listens. */
 export interface Backend {
@@ -46,11 +46,22 @@ export async function startBackend(env?: NodeJS.ProcessEnv): Promise<Backend> {
     await app.init();
     const config = app.get<AppConfig>(APP_CONFIG);
     app.get(OpenApiDocument).current = buildOpenApi(app, config.publicUrl);
-    await app.listen(config.port, config.host);
+    await listen(app, config);
     app.get(Logger).info('backend.listening', { host: config.host, port: config.port });
     return { app, routes, close, url: `http://${config.host}:${config.port}` };
   } catch (error) {
     await close();
+    throw error;
+  }
+}
+
+async function listen(app: NestFastifyApplication, { port, host }: AppConfig): Promise<void> {
+  try {
+    await app.listen(port, host);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
+      throw new BootError(`PORT: ${host}:${port} is taken by another program.`, { cause: error });
+    }
     throw error;
   }
 }

@@ -1,10 +1,9 @@
 import 'reflect-metadata';
-import { ConfigError, appSchema, loadConfig } from './config/index.js';
+import { ConfigError, loadConfig, roleSchema } from './config/index.js';
 import { BootError } from './infra/boot-error.js';
 
 try {
-  const { role } = loadConfig(appSchema);
-  if (role === 'guard') await (await import('./guard/index.js')).runGuard();
+  if (loadConfig(roleSchema) === 'guard') await (await import('./guard/index.js')).runGuard();
   else await (await import('./backend.js')).runBackend();
 } catch (error) {
   const expected = error instanceof ConfigError || error instanceof BootError;

@@ -1,10 +1,15 @@
 import { z } from 'zod';
 import { flag, port } from './env.js';
 
+const role = z.enum(['all', 'http', 'gateway', 'worker', 'guard']).default('all');
+
+/** What main.ts has to know before it can tell which other variables count. */
+export const roleSchema = z.object({ APP_ROLE: role }).transform((env) => env.APP_ROLE);
+
 export const appSchema = z
   .object({
     NODE_ENV: z.enum(['development', 'test', 'production']).default('production'),
-    APP_ROLE: z.enum(['all', 'http', 'gateway', 'worker', 'guard']).default('all'),
+    APP_ROLE: role,
     HOST: z.string().min(1).default('127.0.0.1'),
     PORT: port.default(3000),
     PUBLIC_URL: z.url().optional(),

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { APP_CONFIG, type AppConfig, HTTP_CONFIG, type HttpConfig } from '../config/index.js';
 import { AppError, Logger, type Principal } from '../infra/index.js';
 import { RateLimits } from './rate-limits.js';
+import { Readiness } from './readiness.js';
 
 /** A route as the router has it. */
 export interface RegisteredRoute {
@@ -18,12 +19,18 @@ export function configureHttp(app: NestFastifyApplication): readonly RegisteredR
   const routes = collectRoutes(fastify);
   const limits = app.get(RateLimits);
   const logger = app.get(Logger);
+  const readiness = app.get(Readiness);
   if (corsOrigins.length > 0) app.enableCors({ origin: corsOrigins, exposedHeaders: EXPOSED_HEADERS, maxAge: 600 });
   fastify.addHook('onRequest', async (request, reply) => {
     setHeaders(request, reply, config.publicUrl);
     if (!config.duties.rest) refuseRest(request);
     limits.countAddress(request, reply);
   });
+  // A connection that outlived its last answer would hold up the shutdown until its client lets go.
+  fastify.addHook(
+    'onSend',
+    async (_request, reply) => void (readiness.stopping && reply.header('connection', 'close')),
+  );
   fastify.addHook('onResponse', async (request, reply) => logRequest(logger, request, reply));
   return routes;
 }

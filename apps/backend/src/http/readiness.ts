@@ -21,6 +21,10 @@ export class Readiness implements BeforeApplicationShutdown {
     this.#stopping = true;
   }
 
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Throws service.unavailable with the reason. */
   async check(): Promise<void> {
     const reason = this.#stopping ? 'This process is shutting down.' : await this.#once();
