@@ -5,7 +5,7 @@ import type { GuardConfig } from '../config/guard.config.js';
 const ANSWER_LIMIT_MS = 5_000;
 
 /** The platform is away, or answered with an error. */
-export class BackendUnavailable extends Error {}
+class BackendUnavailable extends Error {}
 
 /** The guard's questions and reports to the platform, under its own credential. Throws BackendUnavailable. */
 export class BackendClient {

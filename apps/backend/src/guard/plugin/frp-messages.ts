@@ -7,7 +7,6 @@ import { z } from 'zod';
 const Metas = z.record(z.string(), z.string()).nullish();
 
 const FrpUser = z.object({ user: z.string().default(''), metas: Metas, run_id: z.string().default('') });
-export type FrpUser = z.infer<typeof FrpUser>;
 
 export const LoginContent = z.looseObject({ user: z.string().default(''), metas: Metas });
 export type LoginContent = z.infer<typeof LoginContent>;

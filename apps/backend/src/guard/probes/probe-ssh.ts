@@ -3,7 +3,7 @@ import { type Socket, connect } from 'node:net';
 import type { GuardProbe } from '@dcompute/shared-types';
 import { Client } from 'ssh2';
 
-export type ProbeFailure = NonNullable<GuardProbe['failure']>;
+type ProbeFailure = NonNullable<GuardProbe['failure']>;
 
 export interface ProbeTarget {
   readonly host: string;
