@@ -2,7 +2,9 @@ import { z } from 'zod';
 
 export const databaseSchema = z
   .object({
-    DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL of a login that is a member of dcompute_app'),
+    DATABASE_URL: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL of a login that is a member of dcompute_app'),
     DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(500).default(20),
   })
   .transform((env) => ({ databaseUrl: env.DATABASE_URL, poolSize: env.DATABASE_POOL_SIZE }));
@@ -11,5 +13,9 @@ export const DATABASE_CONFIG = Symbol('DatabaseConfig');
 
 /** Only the migrate command reads it: the backend itself never sees the owner's password. */
 export const migrationSchema = z
-  .object({ MIGRATION_DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL of the owner of the schema') })
+  .object({
+    MIGRATION_DATABASE_URL: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL of the owner of the schema'),
+  })
   .transform((env) => ({ databaseUrl: env.MIGRATION_DATABASE_URL }));

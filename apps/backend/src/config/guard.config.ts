@@ -4,7 +4,9 @@ import { milliseconds } from './env.js';
 /** APP_ROLE=guard: the process beside one frps. It has no database. */
 export const guardSchema = z
   .object({
-    GUARD_LISTEN: z.string().regex(/^127\.0\.0\.1:\d{1,5}$/, 'must be 127.0.0.1:<port>: only the frps on the same machine may ask'),
+    GUARD_LISTEN: z
+      .string()
+      .regex(/^127\.0\.0\.1:\d{1,5}$/, 'must be 127.0.0.1:<port>: only the frps on the same machine may ask'),
     GUARD_STATE_DIR: z.string().min(1),
     GUARD_BACKEND_URL: z.url(),
     GUARD_CREDENTIAL: z.string().min(16),
@@ -14,7 +16,10 @@ export const guardSchema = z
     FRPS_ADMIN_PASSWORD: z.string().min(1),
     PROBE_INTERVAL_MS: milliseconds(30_000, { least: 100 }),
     PROXY_PROBE_HOST: z.string().min(1).default('127.0.0.1'),
-    GUARD_BANDWIDTH_LIMIT: z.string().regex(/^\d+(KB|MB)$/, 'must be a number followed by KB or MB').optional(),
+    GUARD_BANDWIDTH_LIMIT: z
+      .string()
+      .regex(/^\d+(KB|MB)$/, 'must be a number followed by KB or MB')
+      .optional(),
   })
   .transform((env) => ({
     listen: { host: '127.0.0.1', port: Number(env.GUARD_LISTEN.split(':')[1]) },

@@ -19,7 +19,10 @@ export const tunnelSchema = z
     PROXY_SERVERS: json(z.array(ProxyServerSeed).max(1000)).default([]),
     GUARD_CREDENTIALS: z
       .string()
-      .regex(/^[0-9a-f-]{36}:[^,:]{16,}(,[0-9a-f-]{36}:[^,:]{16,})*$/, 'must be "<proxy server id>:<secret of at least 16 characters>[,...]"')
+      .regex(
+        /^[0-9a-f-]{36}:[^,:]{16,}(,[0-9a-f-]{36}:[^,:]{16,})*$/,
+        'must be "<proxy server id>:<secret of at least 16 characters>[,...]"',
+      )
       .optional(),
     PORT_REST_MS: milliseconds(120_000, { least: 0 }),
   })

@@ -3,7 +3,17 @@ import { pino } from 'pino';
 import { APP_CONFIG, type AppConfig } from '../config/index.js';
 
 /** Fields that never reach a log, wherever they stand in a record. */
-const SECRET_FIELDS = ['password', 'secret', 'token', 'authorization', 'cookie', 'hostKey', 'apiKey', 'privateKey', 'env'];
+const SECRET_FIELDS = [
+  'password',
+  'secret',
+  'token',
+  'authorization',
+  'cookie',
+  'hostKey',
+  'apiKey',
+  'privateKey',
+  'env',
+];
 
 /** Structured logs: a constant event name and fields, never a sentence with values glued in. */
 @Injectable()

@@ -43,9 +43,10 @@ export class SecretsVault {
   /** Opens several secrets in one statement; those that do not exist are left out. */
   async openMany(db: Queryable, ids: readonly string[]): Promise<Map<string, string>> {
     if (ids.length === 0) return new Map();
-    const rows = await db.query<SecretRow>('SELECT "id", "keyId", "ciphertext" FROM "Secret" WHERE "id" = ANY ($1::uuid[])', [
-      ids,
-    ]);
+    const rows = await db.query<SecretRow>(
+      'SELECT "id", "keyId", "ciphertext" FROM "Secret" WHERE "id" = ANY ($1::uuid[])',
+      [ids],
+    );
     return new Map(rows.map((row) => [row.id, this.decrypt(row)]));
   }
 
@@ -63,6 +64,8 @@ export class SecretsVault {
     const nonce = row.ciphertext.subarray(0, NONCE_BYTES);
     const tag = row.ciphertext.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES);
     const decipher = createDecipheriv('aes-256-gcm', key.bytes, nonce).setAAD(Buffer.from(row.id)).setAuthTag(tag);
-    return decipher.update(row.ciphertext.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8');
+    return (
+      decipher.update(row.ciphertext.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+    );
   }
 }

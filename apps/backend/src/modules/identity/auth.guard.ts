@@ -43,6 +43,6 @@ export class AuthGuard implements CanActivate {
   }
 
   #isOpenToVisitors(targets: Parameters<Reflector['getAllAndOverride']>[1]): boolean {
-    return this.config.publicMarket && this.reflector.getAllAndOverride<boolean>(PUBLIC_MARKET_ROUTE, targets) === true;
+    return this.config.publicMarket && this.reflector.getAllAndOverride<boolean>(PUBLIC_MARKET_ROUTE, targets);
   }
 }

@@ -121,7 +121,7 @@ export class EmbeddedIdentity {
 
   /** The public keys that verify its tokens. */
   async publicKeys(): Promise<JSONWebKeySet> {
-    return (await this.#require().api.getJwks()) as JSONWebKeySet;
+    return await this.#require().api.getJwks();
   }
 
   async #session(token: string): Promise<EmbeddedSession> {
