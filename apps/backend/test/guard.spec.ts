@@ -95,10 +95,11 @@ async function expectRefusedProxy(of: Node, proxy: WantedProxy): Promise<void> {
   await frpc.program.ready('a refusal', async () => (await frpc.statusOf(proxy.name)) === 'start error');
 }
 
-/** Why the guard refused proxies of a node, by its log. */
-function refusalsOf(of: Node): string[] {
-  const lines = parts.guard.output.split('\n').filter((line) => line.includes('guard.refused') && line.includes(of.id));
-  return lines.map((line) => (JSON.parse(line) as { reason: string }).reason);
+/** That the guard itself refused, and why, by its log. */
+async function expectRefusalFor(of: Node, reason: string): Promise<void> {
+  const isRefusal = (line: string): boolean =>
+    ['guard.refused', of.id, JSON.stringify(reason)].every((part) => line.includes(part));
+  await until(`the guard to refuse because ${reason}`, () => parts.guard.output.split('\n').some(isRefusal));
 }
 
 async function expectRefusedLogin(of: Node): Promise<void> {
@@ -151,7 +152,7 @@ describe('a node that asks for more than it has', () => {
   it('cannot log in with the token of another node', async () => {
     const other = await newNode();
     await expectRefusedLogin({ id: node.id, token: other.token });
-    expect(refusalsOf(node)).toContain('the token is not that of this node');
+    await expectRefusalFor(node, 'the token is not that of this node');
   });
 
   it.each<[string, string, (wanted: WantedProxy & { remotePort: number }) => WantedProxy]>([
@@ -183,7 +184,7 @@ describe('a node that asks for more than it has', () => {
   ])('does not get %s', async (_what, reason, change) => {
     const leased = await lease();
     await expectRefusedProxy(node, change({ ...to(echo, leased), remotePort: leased.port }));
-    expect(refusalsOf(node)).toContain(reason);
+    await expectRefusalFor(node, reason);
     await expect(EchoClient.open(leased.port)).rejects.toThrow();
   });
 
@@ -236,7 +237,7 @@ describe('an end', () => {
     await evict(node);
     await until('new connections to be refused', () => isRefused(leased.port));
     await expectRefusedLogin(node);
-    expect(refusalsOf(node)).toContain('this node was evicted');
+    await expectRefusalFor(node, 'this node was evicted');
     expect(await parts.askGuard('Ping', { user: userOf(node), timestamp: 1 })).toMatchObject({ reject: true });
   });
 });
