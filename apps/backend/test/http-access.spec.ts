@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { type CreatedApiKey, type CreatedHostKey, Problem, Scope, type SshKey } from '@dcompute/shared-types';
+import {
+  type CreatedApiKey,
+  type CreatedHostKey,
+  Problem,
+  Scope,
+  type SshKey,
+  type User,
+} from '@dcompute/shared-types';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ApiClient, type ApiResponse, type SignedIn, startBackend } from './backend-app.js';
 import { ROUTE_ACCESS, type Resource, type RouteAccess } from './http-access.table.js';
@@ -36,13 +43,21 @@ async function haveOneOfEverything(): Promise<Record<Resource, string>> {
   const apiKey = await renter.client.post<CreatedApiKey>('/api/v1/api-keys', { name: 'x', scopes: ['read'] });
   const sshKey = await renter.client.post<SshKey>('/api/v1/ssh-keys', { name: 'x', publicKey: SSH_KEY });
   const hostKey = await node.host.client.post<CreatedHostKey>('/api/v1/host-keys', { name: 'x' });
-  return { node: node.nodeId, rental: rental.id, apiKey: apiKey.id, sshKey: sshKey.id, hostKey: hostKey.id };
+  const team = await renter.client.post<User>('/api/v1/teams', { name: 'theirs' });
+  return {
+    team: team.id,
+    node: node.nodeId,
+    rental: rental.id,
+    apiKey: apiKey.id,
+    sshKey: sshKey.id,
+    hostKey: hostKey.id,
+  };
 }
 
 /** Calls a route with a harmless body; `id` stands for every parameter of the path. */
 function call(client: Pick<ApiClient, 'request'>, name: string, id: string = randomUUID()): Promise<ApiResponse> {
   const [method = '', path = ''] = name.split(' ');
-  const body = method === 'GET' || method === 'DELETE' ? {} : { body: {} };
+  const body = method === 'GET' || method === 'DELETE' ? {} : { body: ROUTE_ACCESS[name]?.body ?? {} };
   return client.request(method, path.replaceAll(/:\w+/g, id), {
     ...body,
     headers: { 'idempotency-key': randomUUID() },

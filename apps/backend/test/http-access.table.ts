@@ -1,7 +1,7 @@
 import type { Scope } from '@dcompute/shared-types';
 
 /** A thing of an account that a path may name. */
-export type Resource = 'apiKey' | 'sshKey' | 'hostKey' | 'node' | 'rental';
+export type Resource = 'apiKey' | 'sshKey' | 'hostKey' | 'node' | 'rental' | 'team';
 
 /** Who may call a route. */
 export interface RouteAccess {
@@ -14,6 +14,8 @@ export interface RouteAccess {
   readonly role?: 'RENT' | 'LEASE';
   /** Whose `:id` the path has: somebody else's is as good as none. */
   readonly of?: Resource;
+  /** A valid body, where a refused one would hide whether the thing exists. */
+  readonly body?: unknown;
   /** Open to visitors where PUBLIC_MARKET=true. */
   readonly publicMarket?: true;
 }
@@ -34,6 +36,16 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess>> = {
   'POST /api/v1/auth/sign-out': { needs: 'account:write' },
   'GET /api/v1/me': { needs: 'read' },
   'PATCH /api/v1/me': { needs: 'account:write' },
+
+  'GET /api/v1/accounts': { needs: 'read' },
+  'POST /api/v1/teams': { needs: 'account:write' },
+  'GET /api/v1/teams/:id/members': { needs: 'read', of: 'team' },
+  'PUT /api/v1/teams/:id/members': {
+    needs: 'account:write',
+    of: 'team',
+    body: { email: 'a@example.com', role: 'owner' },
+  },
+  'DELETE /api/v1/teams/:id/members/:personId': { needs: 'account:write', of: 'team' },
 
   'POST /api/v1/api-keys': { needs: 'keys:write' },
   'GET /api/v1/api-keys': { needs: 'read' },

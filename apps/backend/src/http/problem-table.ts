@@ -13,6 +13,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, { readonly status: number; rea
   'request.too_large': { status: 413, title: 'Request too large' },
   'request.rate_limited': { status: 429, title: 'Too many requests' },
   'resource.not_found': { status: 404, title: 'Not found' },
+  'team.last_owner': { status: 409, title: 'Last owner of a team' },
   'ssh_key.exists': { status: 409, title: 'SSH key exists' },
   'quota.exceeded': { status: 409, title: 'Limit reached' },
   'idempotency.key_reused': { status: 422, title: 'Idempotency key reused' },

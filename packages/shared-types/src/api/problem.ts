@@ -14,6 +14,7 @@ export const ErrorCode = z
     'request.too_large',
     'request.rate_limited',
     'resource.not_found',
+    'team.last_owner',
     'ssh_key.exists',
     'quota.exceeded',
     'idempotency.key_reused',

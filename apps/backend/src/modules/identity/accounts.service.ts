@@ -17,7 +17,8 @@ export interface AccountRow {
   readonly createdAt: Date;
 }
 
-const COLUMNS = `"id", "publicId", "clerkId", "email"::text AS "email", "displayName", "kind", "role", "isOperator", "balance", "disabledAt", "createdAt"`;
+/** What an `AccountRow` is read from, of a "User" without another name. */
+export const ACCOUNT_COLUMNS = `"id", "publicId", "clerkId", "email"::text AS "email", "displayName", "kind", "role", "isOperator", "balance", "disabledAt", "createdAt"`;
 
 /** What an identity provider says of a person or a team. */
 export interface IdentityClaim {
@@ -36,14 +37,18 @@ export class AccountsService {
   ) {}
 
   async findById(db: Queryable, id: string): Promise<AccountRow | undefined> {
-    const [row] = await db.query<AccountRow>(`SELECT ${COLUMNS} FROM "User" WHERE "id" = $1 AND NOT "isSystem"`, [id]);
+    const [row] = await db.query<AccountRow>(
+      `SELECT ${ACCOUNT_COLUMNS} FROM "User" WHERE "id" = $1 AND NOT "isSystem"`,
+      [id],
+    );
     return row;
   }
 
   async findByEmail(db: Queryable, email: string): Promise<AccountRow | undefined> {
-    const [row] = await db.query<AccountRow>(`SELECT ${COLUMNS} FROM "User" WHERE "email" = $1 AND NOT "isSystem"`, [
-      email,
-    ]);
+    const [row] = await db.query<AccountRow>(
+      `SELECT ${ACCOUNT_COLUMNS} FROM "User" WHERE "email" = $1 AND NOT "isSystem"`,
+      [email],
+    );
     return row;
   }
 
@@ -72,7 +77,7 @@ export class AccountsService {
   /** The team that a person asked to act for; not found unless the person is a member. */
   async teamOfMember(personId: string, teamId: string): Promise<AccountRow> {
     const [row] = await this.db.query<AccountRow>(
-      `SELECT ${COLUMNS} FROM "User" WHERE "id" = $1 AND EXISTS
+      `SELECT ${ACCOUNT_COLUMNS} FROM "User" WHERE "id" = $1 AND EXISTS
          (SELECT FROM "Membership" m WHERE m."teamId" = $1 AND m."personId" = $2)`,
       [teamId, personId],
     );
@@ -87,7 +92,7 @@ export class AccountsService {
     return await this.db.transaction(async (tx) => {
       const [row] = await tx.query<AccountRow>(
         `UPDATE "User" SET "displayName" = coalesce($2, "displayName"), "role" = coalesce($3::"Role", "role")
-          WHERE "id" = $1 RETURNING ${COLUMNS}`,
+          WHERE "id" = $1 RETURNING ${ACCOUNT_COLUMNS}`,
         [principal.accountId, change.displayName ?? null, change.role ?? null],
       );
       if (!row) throw notFound('account');
@@ -115,14 +120,14 @@ export class AccountsService {
   }
 
   async #findByClerkId(db: Queryable, clerkId: string): Promise<AccountRow | undefined> {
-    const [row] = await db.query<AccountRow>(`SELECT ${COLUMNS} FROM "User" WHERE "clerkId" = $1`, [clerkId]);
+    const [row] = await db.query<AccountRow>(`SELECT ${ACCOUNT_COLUMNS} FROM "User" WHERE "clerkId" = $1`, [clerkId]);
     return row;
   }
 
   async #create(tx: Tx, claim: IdentityClaim, kind: 'PERSON' | 'TEAM'): Promise<AccountRow> {
     const [created] = await tx.query<AccountRow>(
       `INSERT INTO "User" ("clerkId", "email", "displayName", "kind", "role") VALUES ($1, $2, $3, $4, $5)
-       ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`,
+       ON CONFLICT DO NOTHING RETURNING ${ACCOUNT_COLUMNS}`,
       [claim.clerkId, claim.email.toLowerCase(), claim.displayName ?? null, kind, claim.role ?? 'BOTH'],
     );
     // Two first sights at once: the other one made it.
