@@ -14,6 +14,13 @@ import { waitFor } from './wait.mjs';
 const PASSWORD = 'demo-password-1234';
 const WORK_SECONDS = 8;
 const COMMAND = `echo "$(id -un)@$(cat /proc/sys/kernel/hostname)"; echo work > /root/work.txt; sleep ${WORK_SECONDS}; cat /root/work.txt`;
+/** A demo that waits three minutes for its last charge bores; the rules are the same. */
+const QUICK_SETTLEMENT = {
+  GATEWAY_FLUSH_MS: '1000',
+  BILLING_TICK_MS: '2000',
+  SETTLE_GRACE_MS: '8000',
+  USAGE_SEGMENT_MS: '5000',
+};
 /** Apart from the range of a market that runs beside this one. */
 const NETWORK_RANGE = '10.214.0.0/16';
 
@@ -34,7 +41,7 @@ export async function runDemo({ root }) {
   try {
     layOutDataDir(dataDir);
     const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
-    const mode = { fixedPorts: false, runtime: 'docker', env: { GATEWAY_FLUSH_MS: '1000' } };
+    const mode = { fixedPorts: false, runtime: 'docker', env: QUICK_SETTLEMENT };
     stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
     const result = await mainJob({ stack, progress });
     await progress.step('stopping', () => stack.stop());

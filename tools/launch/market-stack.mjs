@@ -120,6 +120,7 @@ export async function startLocalNode(stack, options) {
 async function stopStack(stack) {
   const { supervisor } = stack;
   if (stack.node) {
+    supervisor.expectEnd('agent');
     await takeNodeDown(stack.node, supervisor.pidOf('agent'));
     stack.node = undefined;
   }

@@ -80,6 +80,12 @@ export class Supervisor {
     this.parts.delete(name);
   }
 
+  /** A part is about to end by itself: that is no crash. @param {string} name */
+  expectEnd(name) {
+    const entry = this.parts.get(name);
+    if (entry) entry.stopping = true;
+  }
+
   /** The pid of a running part. @param {string} name */
   pidOf(name) {
     return this.parts.get(name)?.record.pid;
