@@ -17,16 +17,17 @@ afterAll(() => market?.close());
 
 /** One schedule: what happens in the ten minutes after a rental is ready. All in seconds, so that a model can count. */
 interface Schedule {
-  /** Which beats of the 5 s grid arrive. */
-  readonly beats: boolean[];
-  /** Running segments one after the other; a missing one was never made. */
+  /** Heartbeats every 5 s, so many times, and silence after them. */
+  readonly beats: { readonly times: number; readonly silence: number }[];
+  /** Running segments one after the other; one in a while was never made. */
   readonly segments: {
     readonly length: number;
     readonly made: boolean;
     readonly delay: number;
     readonly copies: number;
   }[];
-  readonly probes: { readonly at: number; readonly ok: boolean; readonly delay: number; readonly copies: number }[];
+  /** Probes one after the other. */
+  readonly probes: { readonly after: number; readonly ok: boolean; readonly delay: number; readonly copies: number }[];
   readonly stopAt: number;
   readonly ticks: number[];
   /** After how many beats a gateway writes what it heard. */
@@ -34,33 +35,55 @@ interface Schedule {
 }
 
 const END = 600;
+/** Evidence comes at most so late, and in time for the settlement. */
 const LATEST = 110;
 const delay = fc.nat({ max: LATEST });
 const copies = fc.integer({ min: 1, max: 3 });
+const often = fc.integer({ min: 0, max: 5 }).map((draw) => draw > 0);
 const schedules: fc.Arbitrary<Schedule> = fc.record({
-  beats: fc.array(
-    fc.integer({ min: 0, max: 9 }).map((draw) => draw > 0),
-    { minLength: 121, maxLength: 121 },
-  ),
-  segments: fc.array(fc.record({ length: fc.integer({ min: 1, max: 60 }), made: fc.boolean(), delay, copies }), {
-    minLength: 5,
-    maxLength: 30,
+  beats: fc.array(fc.record({ times: fc.integer({ min: 1, max: 20 }), silence: fc.integer({ min: 5, max: 90 }) }), {
+    minLength: 3,
+    maxLength: 12,
   }),
-  probes: fc.array(fc.record({ at: fc.nat({ max: END }), ok: fc.boolean(), delay, copies }), { maxLength: 25 }),
+  segments: fc.array(fc.record({ length: fc.integer({ min: 5, max: 60 }), made: often, delay, copies }), {
+    minLength: 15,
+    maxLength: 25,
+  }),
+  probes: fc.array(fc.record({ after: fc.integer({ min: 10, max: 60 }), ok: often, delay, copies }), {
+    minLength: 10,
+    maxLength: 20,
+  }),
   stopAt: fc.integer({ min: 100, max: END }),
   ticks: fc.array(fc.nat({ max: END }), { maxLength: 8 }),
   flushEvery: fc.integer({ min: 1, max: 40 }),
 });
 
+/** When the beats of a schedule come; the one at 0 is that of the start. */
+function beatSeconds({ beats }: Schedule): number[] {
+  let at = 0;
+  const seconds = beats.flatMap(({ times, silence }) => {
+    const row = Array.from({ length: times }, (_, index) => at + index * 5);
+    at += times * 5 + silence;
+    return row;
+  });
+  return [0, ...seconds.filter((second) => second > 0 && second <= END)];
+}
+
+function probeSeconds({ probes }: Schedule): (Schedule['probes'][number] & { readonly at: number })[] {
+  let at = 0;
+  return probes.map((probe) => ({ ...probe, at: (at += probe.after) })).filter((probe) => probe.at <= END);
+}
+
 /** The billable seconds of a schedule, counted one by one. */
-function countBillable({ beats, segments, probes, stopAt }: Schedule): number {
-  const beatAt = beats.flatMap((arrives, index) => (arrives ? [index * 5] : []));
-  const good = [0, ...probes.filter(({ ok }) => ok).map(({ at }) => at)];
+function countBillable(schedule: Schedule): number {
+  const { segments, stopAt } = schedule;
+  const beatAt = beatSeconds(schedule);
+  const good = [0, ...probeSeconds(schedule).flatMap(({ ok, at }) => (ok ? [at] : []))];
   let from = 0;
   const runs = segments.map(({ length, made }) => ({ made, from, to: (from += length) }));
   let seconds = 0;
   for (let second = 0; second < stopAt; second += 1) {
-    const before = [0, ...beatAt].findLast((at) => at <= second) ?? 0;
+    const before = beatAt.findLast((at) => at <= second) ?? 0;
     const after = beatAt.find((at) => at > second);
     const heard = second < before + 30 || (after !== undefined && after - before < 60);
     const reached = good.some((at) => at <= second && second < at + 90);
@@ -82,8 +105,7 @@ async function play(rental: Rental, schedule: Schedule): Promise<Rental> {
     await node.beats(spans);
     spans = [];
   };
-  const beatAt = schedule.beats.flatMap((arrives, index) => (arrives ? [index * 5] : []));
-  beatAt.forEach((second, index) => {
+  beatSeconds(schedule).forEach((second, index) => {
     add(second, async () => {
       spans = foldBeat(spans, node.beatAt(at(second)), 60_000);
       if (index % schedule.flushEvery === 0) await flush();
@@ -99,7 +121,7 @@ async function play(rental: Rental, schedule: Schedule): Promise<Rental> {
       add(Math.min(to + late * (copy + 1), END + LATEST), () => node.meter([segment]));
     from = to;
   }
-  for (const probe of schedule.probes) {
+  for (const probe of probeSeconds(schedule)) {
     for (let copy = 0; copy < probe.copies; copy += 1) {
       add(Math.min(probe.at + probe.delay * (copy + 1), END + LATEST), () =>
         node.probe(rental, probe.ok, at(probe.at)),
