@@ -61,16 +61,6 @@ class TestImages:
         self._names.append(reference)
         return reference
 
-    def tag(self, reference: str, name: str) -> None:
-        """Gives an image another name."""
-        docker("tag", reference, name)
-        self._names.append(name)
-
-    def forget(self, reference: str) -> None:
-        """Removes an image from the engine, not from a registry."""
-        docker("rmi", "--force", reference)
-        self._names.remove(reference)
-
     def remove_later(self, reference: str) -> None:
         """Notes an image that a test pulled."""
         self._names.append(reference)

@@ -108,13 +108,19 @@ class DockerLab(Lab):
         self.settings = settings
         # Only tests look at the engine without the runtime; its client is annotated in part only.
         self.docker: Any = aiodocker.Docker(settings.docker_host)
-        self._runtimes: dict[str, DockerRuntime] = {}
+        self._runtimes: list[DockerRuntime] = []
+        self._node_ids: set[str] = set()
         super().__init__(settings.image, settings.unknown_image)
 
     def runtime_of(self, node_id: str | None) -> DockerRuntime:
         settings = DockerSettings(guest=self.settings.guest, docker_host=self.settings.docker_host)
-        runtime = DockerRuntime(settings, lambda: node_id)
-        self._runtimes[new_id("runtime") if node_id is None else f"{node_id}/{len(self._runtimes)}"] = runtime
+        return self.keep(DockerRuntime(settings, lambda: node_id), node_id)
+
+    def keep(self, runtime: DockerRuntime, node_id: str | None) -> DockerRuntime:
+        """Notes a runtime that is to be closed, and its node that is to be cleared."""
+        self._runtimes.append(runtime)
+        if node_id is not None:
+            self._node_ids.add(node_id)
         return runtime
 
     async def inspect(self, container: Container) -> Any:
@@ -145,10 +151,10 @@ class DockerLab(Lab):
 
     async def close(self) -> None:
         try:
-            for node_id in {name.partition("/")[0] for name in self._runtimes if "/" in name}:
+            for node_id in list(self._node_ids):
                 await self._clear(node_id)
         finally:
-            await asyncio.gather(*(runtime.close() for runtime in self._runtimes.values()))
+            await asyncio.gather(*(runtime.close() for runtime in self._runtimes))
             await self.docker.close()
 
     async def _clear(self, node_id: str) -> None:

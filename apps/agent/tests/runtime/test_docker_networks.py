@@ -31,10 +31,10 @@ async def test_every_rental_has_a_small_bridge_of_its_own(docker_lab: DockerLab)
     shown = await (await docker_lab.docker.networks.get(network_name(first.rental_id))).show()
     other = await (await docker_lab.docker.networks.get(network_name(second.rental_id))).show()
 
-    subnet = ipaddress.ip_network(shown["IPAM"]["Config"][0]["Subnet"])
+    subnet = ipaddress.IPv4Network(shown["IPAM"]["Config"][0]["Subnet"])
     assert subnet.prefixlen == 28
-    assert subnet.subnet_of(ipaddress.ip_network("10.213.0.0/16"))
-    assert not subnet.overlaps(ipaddress.ip_network(other["IPAM"]["Config"][0]["Subnet"]))
+    assert subnet.subnet_of(ipaddress.IPv4Network("10.213.0.0/16"))
+    assert not subnet.overlaps(ipaddress.IPv4Network(other["IPAM"]["Config"][0]["Subnet"]))
     assert (shown["Driver"], shown["EnableIPv6"], shown["Internal"]) == ("bridge", False, False)
     assert shown["Labels"] == {"dc.node": docker_lab.node_id, "dc.rental": first.rental_id}
     options = shown["Options"]

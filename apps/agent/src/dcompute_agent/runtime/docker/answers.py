@@ -1,9 +1,8 @@
 """What the engine answers, in the parts that we read. Go writes empty lists and maps as null."""
 
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 
@@ -22,8 +21,7 @@ def _empty_map_for_null(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_empty_text_for_null)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_empty_list_for_null)]
 TextMap = Annotated[dict[str, str], BeforeValidator(_empty_map_for_null)]
-#: What the engine says of something that never happened.
-NEVER = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+RUNNING_STATES = frozenset({"running", "paused", "restarting"})
 
 
 class Answer(BaseModel):
@@ -57,7 +55,7 @@ class RunState(Answer):
     @property
     def is_running(self) -> bool:
         """Its processes are there."""
-        return self.status in ("running", "paused", "restarting")
+        return self.status in RUNNING_STATES
 
     @property
     def was_started(self) -> bool:
@@ -89,12 +87,26 @@ class ContainerAnswer(Answer):
     network_settings: NetworkSettings = NetworkSettings()
 
 
+class PublishedPort(Answer):
+    """A port of a container as a list shows it."""
+
+    private_port: int
+    public_port: int | None = None
+    type: str = "tcp"
+
+
 class ContainerSummary(Answer):
     """A container as a list shows it."""
 
     id: str
     labels: TextMap = Field(default_factory=dict)
     state: str
+    ports: Annotated[tuple[PublishedPort, ...], BeforeValidator(_empty_list_for_null)] = ()
+
+    @property
+    def is_running(self) -> bool:
+        """Its processes are there."""
+        return self.state in RUNNING_STATES
 
 
 class ErrorAnswer(BaseModel):
@@ -172,7 +184,6 @@ class InfoAnswer(Answer):
     swap_limit: bool = False
     cpu_cfs_quota: bool = False
     pids_limit: bool = False
-    system_time: AwareDatetime = NEVER
 
 
 class PullProgressDetail(BaseModel):

@@ -50,7 +50,7 @@ EVENTS_SILENCE_S = 300.0
 MAX_FILE_BYTES = 64 * 1024
 #: One line of a stream; the labels of an image stand in every event of its containers.
 MAX_LINE_BYTES = 1024 * 1024
-SUMMARY_KEYS = ("Id", "Labels", "State")
+SUMMARY_KEYS = ("Id", "Labels", "State", "Ports")
 SUMMARIES = TypeAdapter(list[ContainerSummary])
 NETWORKS = TypeAdapter(list[NetworkAnswer])
 

@@ -16,6 +16,8 @@ RUNC_FIXED = ((1, 2, 8), (1, 3, 3))
 TOOLKIT_FIXED = (1, 17, 8)
 #: The last release with a known weakness that has no published fixed version is below this one: CVE-2026-24260.
 TOOLKIT_ADVISED = (1, 20, 0)
+#: Debian and Ubuntu, Red Hat and Fedora: they mend what they ship without changing its number.
+DISTRIBUTION_BUILD = r"(\+ds|deb|ubuntu|\.el|\.fc|rhaos)\d"
 CDI_SINCE = (25, 0, 0)
 MAX_WARNINGS = 32
 MAX_WARNING = 400
@@ -111,7 +113,7 @@ def _runc(version: VersionAnswer) -> list[str]:
         return ["the version of runc could not be seen: it must be 1.2.8, 1.3.3 or newer"]
     if _is_fixed(numbers, RUNC_FIXED):
         return []
-    if re.search(r"[+~-](ds|deb|ubuntu|el|fc|rhaos)", text):
+    if re.search(DISTRIBUTION_BUILD, text):
         return [
             f"runc {text} is a distribution's build: see that it has the fixes of CVE-2025-31133, -52565 and -52881"
         ]

@@ -24,14 +24,14 @@ from ..base import (
 from ..firewall import Firewall, FirewallError, Resolvers, configured_resolvers
 from ..names import LABEL_NODE, LABEL_RENTAL, LABEL_SPEC, container_name
 from ..profile import EngineAbilities, Json, container_config, gpus_of
-from .answers import ContainerAnswer
+from .answers import ContainerAnswer, ContainerSummary
 from .engine import Engine
 from .guest_files import MARKER_PATH, instance_archive, keys_archive
 from .host import HostFacts, look_at_host
 from .images import Images
 from .networks import Networks
 from .preflight import check_engine
-from .reading import container_of
+from .reading import container_of, container_of_summary
 from .watch import watch_exits
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ class DockerRuntime:
         self._firewall = Firewall(settings.resolvers)
         self._abilities = EngineAbilities()
         self._looks = asyncio.Semaphore(MAX_PARALLEL_LOOKS)
+        #: Of the containers that were last seen running.
+        self._started_tokens: dict[str, str] = {}
 
     async def load(self) -> EngineFacts:
         """Checks the engine and removes the networks that no running container of the node uses."""
@@ -179,6 +181,7 @@ class DockerRuntime:
         except RuntimeFault as fault:
             if fault.kind is not FaultKind.MISSING:
                 raise
+        self._started_tokens.pop(container.container_id, None)
         await self._networks.drop(self._node_id(), container.rental_id)
 
     async def assert_firewall(self) -> bool:
@@ -223,19 +226,28 @@ class DockerRuntime:
     async def _list(self, labels: Mapping[str, str]) -> list[Container]:
         node_id = self._node_id()
         summaries = await self._engine.list_containers(labels)
-        found = await asyncio.gather(*(self._look_if_there(summary.id, node_id) for summary in summaries))
+        found = await asyncio.gather(*(self._look_if_there(summary, node_id) for summary in summaries))
         return [container for container in found if container is not None]
 
-    async def _look_if_there(self, container_id: str, node_id: str) -> Container | None:
+    async def _look_if_there(self, summary: ContainerSummary, node_id: str) -> Container | None:
         try:
             async with self._looks:
-                answer = await self._engine.inspect_container(container_id)
-                return container_of(answer, node_id, has_marker=await self._has_marker(answer))
+                answer = await self._engine.inspect_container(summary.id)
+                container = container_of(answer, node_id, has_marker=await self._has_marker(answer))
         except RuntimeFault as fault:
             # It went away since it was listed.
             if fault.kind is FaultKind.MISSING:
                 return None
-            raise
+            if not isinstance(fault.__cause__, TimeoutError):
+                raise
+            # One container that hangs must not hide the others (R9).
+            log.warning("container_hangs", extra={"container": summary.id})
+            return container_of_summary(summary, node_id, self._started_tokens.get(summary.id, ""))
+        if container is not None and container.state is ContainerState.RUNNING:
+            self._started_tokens[container.container_id] = container.started_token
+        else:
+            self._started_tokens.pop(summary.id, None)
+        return container
 
     async def _look(self, container_id: str) -> Container:
         return await self._describe(await self._engine.inspect_container(container_id), self._node_id())
