@@ -155,9 +155,13 @@ export async function openMarket(overrides: Record<string, string> = {}): Promis
       return (await operator.client.get<OfferPage>(`/api/v1/offers?nodeId=${node.nodeId}`)).items;
     },
     async value(sql, params = []) {
-      const { rows } = await backend.db.query<Record<string, unknown>>(sql, [...params]);
-      const [first] = Object.values(rows[0] ?? {});
-      return first === undefined || first === null ? null : String(first);
+      const { rows } = await backend.db.query<[value: string | number | bigint | null]>({
+        text: sql,
+        values: [...params],
+        rowMode: 'array',
+      });
+      const value = rows[0]?.[0] ?? null;
+      return value === null ? null : String(value);
     },
     balanceOf: ({ client }) => client.get<Balance>('/api/v1/balance'),
     async brokenInvariants() {

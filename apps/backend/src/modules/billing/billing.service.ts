@@ -95,10 +95,7 @@ export class BillingService {
   }
 
   /** Throws only what kept it from choosing the batch: any other error is about the rentals that it returns. */
-  async #workOnBatch(
-    lock: (tx: Tx) => Promise<string[]>,
-    work: Work,
-  ): Promise<{ rentalIds: string[]; error?: unknown }> {
+  async #workOnBatch(lock: (tx: Tx) => Promise<string[]>, work: Work): Promise<{ rentalIds: string[]; error?: Error }> {
     let rentalIds: string[] = [];
     try {
       await this.#tryAgain(async (tx) => {
@@ -108,7 +105,7 @@ export class BillingService {
       });
       return { rentalIds };
     } catch (error) {
-      if (rentalIds.length === 0) throw error;
+      if (rentalIds.length === 0 || !(error instanceof Error)) throw error;
       return { rentalIds, error };
     }
   }

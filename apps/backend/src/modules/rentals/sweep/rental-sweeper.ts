@@ -46,7 +46,7 @@ export class RentalSweeper implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async onModuleDestroy(): Promise<void> {
-    await Promise.all(this.#ends.splice(0).map((end) => end()));
+    for (const end of this.#ends.splice(0)) await end();
   }
 
   /** Everything once. One kind of work that fails does not keep the others from being done. */
