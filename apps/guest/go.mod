@@ -3,7 +3,6 @@ module dcompute/guest
 go 1.26.0
 
 require (
-	github.com/creack/pty v1.1.24
 	github.com/pkg/sftp v1.13.12
 	golang.org/x/crypto v0.59.0
 	golang.org/x/sys v0.50.0

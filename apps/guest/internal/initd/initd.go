@@ -35,6 +35,7 @@ type Init struct {
 	signals  signals
 	listener *os.File
 
+	ending     bool
 	mainPID    int
 	mainStatus *syscall.WaitStatus
 
@@ -137,8 +138,10 @@ func (i *Init) startSSHServer() {
 		Files: []uintptr{0, 1, 2, i.listener.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}, func(status syscall.WaitStatus) {
-		i.log.Warn("sshd_ended", "exit_code", program.ExitCode(status))
-		i.restartSSHServer()
+		if !i.ending {
+			i.log.Warn("sshd_ended", "exit_code", program.ExitCode(status))
+			i.restartSSHServer()
+		}
 	})
 	if err != nil {
 		i.log.Error("sshd_not_started", "error", err.Error())
@@ -158,6 +161,7 @@ func (i *Init) forward(sig os.Signal) {
 
 // endEveryone asks all processes to end and kills what is left after the grace.
 func (i *Init) endEveryone() {
+	i.ending = true
 	signalEveryone(syscall.SIGTERM)
 	// A stopped process takes its TERM only once it runs.
 	signalEveryone(syscall.SIGCONT)

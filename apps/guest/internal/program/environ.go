@@ -11,12 +11,18 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // Environ is a set of environment variables.
 type Environ map[string]string
 
-// InstanceEnviron is what every program of an instance sees: the image's variables, then what the engine gave to PID 1
-// (the image's again, with what a GPU or the engine changed), then the renter's.
+// InstanceEnviron is what every program of an instance sees: the image's variables, over them what the engine gave to PID 1
+// (the image's again, with what a GPU or the engine changed), and the renter's. The engine's HOME is that of PID 1.
 func InstanceEnviron(imageEnv, engineEnv []string, renterEnv map[string]string) Environ {
-	env := Environ{"PATH": DefaultPath}
-	env.addAll(imageEnv)
+	env := Environ{}
 	env.addAll(engineEnv)
+	delete(env, "HOME")
+	for _, entry := range imageEnv {
+		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
+			env.SetDefault(name, value)
+		}
+	}
+	env.SetDefault("PATH", DefaultPath)
 	for name, value := range renterEnv {
 		env[name] = value
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/pkg/sftp"
 )
@@ -16,13 +15,10 @@ type stream struct {
 	io.WriteCloser
 }
 
-// Run serves one client until it closes its side; relative paths start in the working directory.
+// Run serves one client until it closes its side. Relative paths start in the process's working directory. (The library's
+// option for another one also makes the targets of relative symbolic links absolute.)
 func Run(input io.Reader, output io.WriteCloser, problems io.Writer) int {
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "/"
-	}
-	server, err := sftp.NewServer(stream{input, output}, sftp.WithServerWorkingDirectory(dir))
+	server, err := sftp.NewServer(stream{input, output})
 	if err == nil {
 		err = server.Serve()
 	}

@@ -24,7 +24,6 @@ const (
 	maxRemoteListeners = 64
 	maxEnvVariables    = 256
 	maxEnvBytes        = 128 << 10
-	maxTerminalCells   = 10_000
 
 	dialTimeout       = 15 * time.Second
 	keepaliveInterval = 60 * time.Second

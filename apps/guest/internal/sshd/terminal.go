@@ -5,9 +5,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/creack/pty"
-
 	"dcompute/guest/internal/program"
+	"dcompute/guest/internal/terminal"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 // startInTerminal runs the program as the leader of a new terminal. Its end ends the session, whoever else holds the
 // terminal, as with OpenSSH.
 func (p *process) startInTerminal(spec program.Spec, wanted *ptyRequest) error {
-	master, slave, err := pty.Open()
+	master, slave, err := terminal.Open()
 	if err != nil {
 		return err
 	}
@@ -80,26 +79,22 @@ func prepareTerminal(slave *os.File, spec program.Spec, wanted *ptyRequest) erro
 	if err := slave.Chown(int(spec.User.UID), -1); err != nil {
 		return err
 	}
-	if err := applyModes(slave, wanted.Modes); err != nil {
+	if err := terminal.ApplyModes(slave, wanted.Modes); err != nil {
 		return err
 	}
-	return pty.Setsize(slave, windowOf(wanted))
+	return terminal.SetSize(slave, sizeOf(wanted))
 }
 
 func (p *process) resize(wanted *ptyRequest) error {
 	if p.terminal == nil {
 		return os.ErrInvalid
 	}
-	return pty.Setsize(p.terminal, windowOf(wanted))
+	return terminal.SetSize(p.terminal, sizeOf(wanted))
 }
 
-func windowOf(wanted *ptyRequest) *pty.Winsize {
-	return &pty.Winsize{
-		Cols: cells(wanted.Columns), Rows: cells(wanted.Rows), X: cells(wanted.Width), Y: cells(wanted.Height),
-	}
+func sizeOf(wanted *ptyRequest) terminal.Size {
+	return terminal.Size{Columns: wanted.Columns, Rows: wanted.Rows, Width: wanted.Width, Height: wanted.Height}
 }
-
-func cells(count uint32) uint16 { return uint16(min(count, maxTerminalCells)) }
 
 func closeWith(file *os.File, err error) error {
 	_ = file.Close()

@@ -1,9 +1,8 @@
-package sshd
+package terminal
 
 import (
 	"encoding/binary"
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,25 +38,6 @@ var outputFlags = map[byte]uint32{
 }
 
 var controlFlags = map[byte]uint32{90: unix.CS7, 91: unix.CS8, 92: unix.PARENB, 93: unix.PARODD}
-
-// applyModes gives the terminal the modes of the client's own.
-func applyModes(terminal *os.File, encoded string) error {
-	raw, err := terminal.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		var settings *unix.Termios
-		if settings, failed = unix.IoctlGetTermios(int(fd), unix.TCGETS); failed != nil {
-			return
-		}
-		if failed = setModes(settings, encoded); failed == nil {
-			failed = unix.IoctlSetTermios(int(fd), unix.TCSETS, settings)
-		}
-	})
-	return errors.Join(err, failed)
-}
 
 func setModes(settings *unix.Termios, encoded string) error {
 	for rest := []byte(encoded); len(rest) > 0; {
