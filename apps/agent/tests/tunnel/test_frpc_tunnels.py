@@ -84,8 +84,11 @@ class Caller:
         async with asyncio.timeout(10):
             return await self._reader.readexactly(count)
 
-    async def echo(self, text: bytes) -> bytes:
+    def say(self, text: bytes) -> None:
         self._writer.write(text)
+
+    async def echo(self, text: bytes) -> bytes:
+        self.say(text)
         await self._writer.drain()
         return await self.read(len(text))
 
@@ -277,8 +280,7 @@ async def test_an_http_tunnel_is_opened_under_its_host_name(frps: Frps, agents: 
         await tunnels.open(tunnel, local_port)
 
         caller = await Caller.dial(frps.vhost_port)
-        caller_request = b"GET / HTTP/1.1\r\nHost: 8888-a.apps.test.internal\r\n\r\n"
-        caller._writer.write(caller_request)
+        caller.say(b"GET / HTTP/1.1\r\nHost: 8888-a.apps.test.internal\r\n\r\n")
         assert await caller.read(12) == b"HTTP/1.1 204"
         await caller.close()
 

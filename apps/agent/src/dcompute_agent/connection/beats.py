@@ -89,7 +89,7 @@ class Beats:
             gpus=gpus,
             tunnel=list(self._tunnels.states()),
             usage=self._segments(),
-            acks=list(self._reports.take_acks(max_count=MAX_ACKS, max_bytes=ACKS_BYTES)),
+            acks=list(self._reports.take_acks(self._seq, max_count=MAX_ACKS, max_bytes=ACKS_BYTES)),
         )
 
     def _status(self) -> ReportedNodeStatus:

@@ -120,8 +120,9 @@ class Link:
                     self._session, self.state, self.problem = session, LinkState.CONNECTED, None
                     log.info("connected", extra={"node": welcome.node_id, "session_epoch": welcome.session_epoch})
                     await session.converse(welcome)
-                except (SessionClosedError, OtherNodeError) as error:
-                    await session.close(getattr(error, "code", CloseCode.GOING_AWAY), str(error))
+                except (SessionClosedError, OtherNodeError, TimeoutError) as error:
+                    code = error.code if isinstance(error, SessionClosedError) else CloseCode.GOING_AWAY
+                    await session.close(code, str(error) or "no answer in time")
                     raise
                 finally:
                     self._session = None

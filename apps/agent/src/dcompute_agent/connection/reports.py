@@ -29,11 +29,14 @@ class Reports:
         self._said: dict[str, tuple[tuple[object, ...], int]] = {}
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._requests: dict[str, GetSpec] = {}
+        self._carried_acks: deque[tuple[int, Sequence[Ack]]] = deque()
         self._acks: deque[Ack] = deque(maxlen=MAX_DEFERRED_ACKS)
 
     def attach(self, outbox: Outbox) -> None:
         """A session began; the full set that it starts with says everything up to now."""
         self._outbox = outbox
+        while self._carried_acks:
+            self._acks.extendleft(reversed(self._carried_acks.pop()[1]))
         for request in self._requests.values():
             outbox.offer(request)
         self._carried.clear()
@@ -90,15 +93,19 @@ class Reports:
         self._carried.append((seq, {name: version for name, version in versions if version is not None}))
         return [placement.report() for placement in chosen]
 
-    def take_acks(self, *, max_count: int, max_bytes: int) -> Sequence[Ack]:
-        """Answers that found no other way."""
+    def take_acks(self, seq: int, *, max_count: int, max_bytes: int) -> Sequence[Ack]:
+        """Answers that found no other way, for beat `seq`."""
         chosen = take(self._acks, size_of, max_count=max_count, max_bytes=max_bytes)
         for _ in chosen:
             self._acks.popleft()
+        if chosen:
+            self._carried_acks.append((seq, chosen))
         return chosen
 
     def acknowledged(self, seq: int) -> None:
         """The backend has heard beat `seq`, and all before it: one socket keeps the order."""
+        while self._carried_acks and self._carried_acks[0][0] <= seq:
+            self._carried_acks.popleft()
         while self._carried and self._carried[0][0] <= seq:
             _, versions = self._carried.popleft()
             for placement_id, version in versions.items():

@@ -81,9 +81,10 @@ class Executor:
         """Takes over a spec that the backend sent."""
         placement = self._placements.get(placement_id)
         known = self._tools.journal.spec(placement_id)
-        if placement is None or (known is not None and known.spec_sha == spec.spec_sha):
+        if placement is None:
             return
-        self._tools.journal.put_spec(placement_id, spec)
+        if known != spec:
+            self._tools.journal.put_spec(placement_id, spec)
         placement.spec_arrived.set()
         self._worker(placement).wake()
 

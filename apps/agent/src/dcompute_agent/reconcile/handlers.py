@@ -88,8 +88,11 @@ async def _refresh(tools: Tools, placement: Placement, _step: Refresh) -> None:
 
 async def _fetch_spec(tools: Tools, placement: Placement, step: FetchSpec) -> None:
     placement.spec_arrived.clear()
-    tools.request_spec(placement.record.placement_id, step.spec_sha)
-    await placement.spec_arrived.wait()
+    known = placement.spec
+    # It may have come, with a hint, since the plan was made.
+    if known is None or known.spec_sha != step.spec_sha:
+        tools.request_spec(placement.record.placement_id, step.spec_sha)
+        await placement.spec_arrived.wait()
     _spec(placement, step.spec_sha)
 
 
