@@ -1,9 +1,10 @@
 import pg from 'pg';
-import { inject } from 'vitest';
+import { expect, inject } from 'vitest';
+import { waitFor } from '../../tools/launch/wait.mjs';
 import { containersOf, docker } from './docker.js';
 
 /** What a rental still holds anywhere: all zero once it has ended. */
-export interface Leftovers {
+interface Leftovers {
   readonly containers: number;
   readonly networks: number;
   readonly liveLeases: number;
@@ -11,10 +12,10 @@ export interface Leftovers {
   readonly heldMicros: number;
 }
 
-export const NOTHING: Leftovers = { containers: 0, networks: 0, liveLeases: 0, allocations: 0, heldMicros: 0 };
+const NOTHING: Leftovers = { containers: 0, networks: 0, liveLeases: 0, allocations: 0, heldMicros: 0 };
 
 /** Counts what is left of a rental on the engine and in the database. */
-export async function leftoversOf(rentalId: string): Promise<Leftovers> {
+async function leftoversOf(rentalId: string): Promise<Leftovers> {
   const networks = (await docker('network', 'ls', '--filter', `name=dc-${rentalId}`, '--format', '{{.Name}}'))
     .split('\n')
     .filter(Boolean);
@@ -29,8 +30,15 @@ export async function leftoversOf(rentalId: string): Promise<Leftovers> {
   return { containers: (await containersOf(rentalId)).length, networks: networks.length, ...row };
 }
 
+/** Waits until nothing is left of a rental; its money may take a tick longer than its container. */
+export async function expectNothingLeft(rentalId: string): Promise<void> {
+  const gone = async (): Promise<boolean> => Object.values(await leftoversOf(rentalId)).every((count) => count === 0);
+  await waitFor('nothing to be left', gone, { timeoutMs: 30_000, intervalMs: 200 }).catch(() => undefined);
+  expect(await leftoversOf(rentalId)).toEqual(NOTHING);
+}
+
 /** Looks into the market's database. */
-export async function query<R extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
+async function query<R extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
   const client = new pg.Client({ connectionString: inject('market').databaseUrl });
   await client.connect();
   try {

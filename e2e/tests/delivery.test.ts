@@ -4,7 +4,7 @@ import { DEFAULT_IMAGE } from '../../tools/launch/image.mjs';
 import { type ApiClient, newRenter } from '../harness/accounts.js';
 import { containersOf, docker, inspect } from '../harness/docker.js';
 import { type TestHost, startHost } from '../harness/host.js';
-import { NOTHING, leftoversOf } from '../harness/leftovers.js';
+import { expectNothingLeft } from '../harness/leftovers.js';
 import { StallingRegistry } from '../harness/registry.js';
 import { reaches, remove, rent, ssh } from '../harness/rentals.js';
 
@@ -77,7 +77,7 @@ describe('on the real engine', () => {
     await renter.post(`/api/v1/rentals/${id}/start`);
     await reaches(renter, id, 'RUNNING');
     await remove(renter, id);
-    await waitFor('nothing to be left', async () => (await leftoversOf(id)).containers === 0, { timeoutMs: 15_000 });
+    await expectNothingLeft(id);
   });
 
   it('a stop that overtakes its start wins: nothing runs afterwards', async () => {
@@ -112,7 +112,7 @@ describe('on the real engine', () => {
         timeoutMs: 30_000,
       });
       expect((await remove(renter, id)).endReason).toBe('renter_deleted');
-      expect(await leftoversOf(id)).toEqual(NOTHING);
+      await expectNothingLeft(id);
       registry.open();
       await waitFor('two beats', beatsFrom(host.proxy.sent.length, 2), { timeoutMs: 15_000 });
       expect(await containersOf(id)).toEqual([]);

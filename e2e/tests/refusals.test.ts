@@ -3,7 +3,7 @@ import { waitFor } from '../../tools/launch/wait.mjs';
 import { type ApiClient, newRenter } from '../harness/accounts.js';
 import { docker, importImage } from '../harness/docker.js';
 import { type TestHost, startHost } from '../harness/host.js';
-import { NOTHING, leftoversOf } from '../harness/leftovers.js';
+import { expectNothingLeft } from '../harness/leftovers.js';
 import { StallingRegistry } from '../harness/registry.js';
 import { reaches, remove, rent, ssh } from '../harness/rentals.js';
 
@@ -38,11 +38,7 @@ describe('what cannot be rented ends with a reason and leaves nothing behind', (
     );
     expect(failed).toMatchObject({ endReason: 'image_not_found', chargedTotal: '0.000000' });
     expect(failed.endMessage).toContain('The image does not exist');
-    await waitFor(
-      'the node to confirm',
-      async () => JSON.stringify(await leftoversOf(id)) === JSON.stringify(NOTHING),
-      { timeoutMs: 60_000 },
-    );
+    await expectNothingLeft(id);
   });
 
   it('an image without a shell runs: its own programs by exec, and a login that says why it ends', async () => {
@@ -50,8 +46,6 @@ describe('what cannot be rented ends with a reason and leaves nothing behind', (
     const running = await reaches(renter, id, 'RUNNING');
     expect(await ssh(running, '/bin/echo without a shell')).toBe('without a shell\n');
     await remove(renter, id);
-    await waitFor('nothing to be left', async () => JSON.stringify(await leftoversOf(id)) === JSON.stringify(NOTHING), {
-      timeoutMs: 60_000,
-    });
+    await expectNothingLeft(id);
   });
 });
