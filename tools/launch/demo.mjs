@@ -53,7 +53,7 @@ export async function runDemo({ root }) {
 }
 
 /** Host and renter sign up, this machine is rented, used over SSH and stopped; returns what it cost and how long it took. */
-export async function mainJob({ stack, progress }) {
+async function mainJob({ stack, progress }) {
   const { url, secrets, dataDir } = stack;
   const host = await signedUpClient(url, {
     email: 'host@demo.example',

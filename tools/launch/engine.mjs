@@ -30,7 +30,7 @@ export async function dockerEngine({ dataDir, progress, systemSocket = SYSTEM_SO
 }
 
 /** True when a Docker engine answers there. @param {string} host */
-export function answers(host) {
+function answers(host) {
   const { status } = spawnSync('docker', ['-H', host, 'version', '--format', '{{.Server.Version}}'], {
     timeout: 10_000,
   });

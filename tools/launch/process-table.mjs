@@ -22,7 +22,7 @@ export function isAlive(record) {
 }
 
 /** Every process of a session (the parts run in sessions of their own, so this finds their children too). */
-export function processesOfSession(sessionId) {
+function processesOfSession(sessionId) {
   const found = [];
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 /** An answer of the API that is not a success: the code and the sentence of its problem details. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, problem) {
     const fields = (problem.errors ?? []).map(({ field, message }) => `${field}: ${message}`);
     super(

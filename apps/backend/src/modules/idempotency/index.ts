@@ -1,2 +1,2 @@
 export { IdempotencyModule } from './idempotency.module.js';
-export { IdempotencyService, type IdempotentRequest } from './idempotency.service.js';
+export { IdempotencyService } from './idempotency.service.js';

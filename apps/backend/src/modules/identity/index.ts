@@ -1,2 +1,2 @@
 export { IdentityModule } from './identity.module.js';
-export { AccountsService, type AccountRow } from './accounts.service.js';
+export { AccountsService } from './accounts.service.js';

@@ -19,7 +19,7 @@ export function holdMinuteMicros(totalPerHourMicros: bigint): bigint {
 }
 
 /** What `ms` milliseconds cost at a rate per hour, rounded down. */
-export function costMicros(totalPerHourMicros: bigint, ms: bigint): bigint {
+function costMicros(totalPerHourMicros: bigint, ms: bigint): bigint {
   return scaleDownMicros(totalPerHourMicros, ms, MS_PER_HOUR);
 }
 

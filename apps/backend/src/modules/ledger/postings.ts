@@ -5,10 +5,10 @@ import { splitCharge } from './fee.js';
 export const SYSTEM_USER_ID = '00000000-0000-4000-8000-000000000001';
 
 /** Platform accounts are split into this many rows, so that no single row is locked by every charge. */
-export const PLATFORM_SHARDS = 16;
+const PLATFORM_SHARDS = 16;
 
 /** One side of an entry. `amountMicros` is above zero. */
-export interface Posting {
+interface Posting {
   readonly userId: string;
   readonly kind: LedgerAccountKind;
   readonly shard: number;

@@ -3,7 +3,7 @@ import { scaleDownMicros } from '../ledger/index.js';
 import type { Shape } from './shapes.js';
 
 /** The mean month of 365 days: a price per GiB and month becomes one per hour by it. */
-export const HOURS_PER_MONTH = 730n;
+const HOURS_PER_MONTH = 730n;
 
 /** The parts of an hourly price, in micro-dollars; `totalPerHour` is gpu + cpu + ram + disk. */
 export interface RateMicros {

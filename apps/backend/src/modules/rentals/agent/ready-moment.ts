@@ -1,7 +1,7 @@
 import type { RentalProgress } from '../life/rental-changes.js';
 
 /** When the present start of a PROVISIONING rental began: its phases follow each other without gaps. */
-export function provisioningSince(progress: Pick<RentalProgress, 'phaseStartedAt' | 'phasesMs'>): Date {
+function provisioningSince(progress: Pick<RentalProgress, 'phaseStartedAt' | 'phasesMs'>): Date {
   const spentMs = Object.values(progress.phasesMs).reduce((sum, ms) => sum + ms, 0);
   return new Date(progress.phaseStartedAt.getTime() - spentMs);
 }

@@ -30,7 +30,7 @@ export interface SpecInput {
 }
 
 /** The container ports of a rental: 22 first, then the renter's own, each once. */
-export function containerPortsOf(ports: readonly number[]): number[] {
+function containerPortsOf(ports: readonly number[]): number[] {
   return [...new Set([SSH_CONTAINER_PORT, ...ports])];
 }
 

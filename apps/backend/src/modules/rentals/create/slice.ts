@@ -63,7 +63,7 @@ export async function pickGpus(tx: Tx, slice: OfferedSlice): Promise<{ uuid: str
   return gpus;
 }
 
-export function offerUnavailable(): AppError {
+function offerUnavailable(): AppError {
   return new AppError('offer.unavailable', {
     detail: 'Someone else has this offer now, or its node is away. Choose another offer.',
   });
