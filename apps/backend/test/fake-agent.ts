@@ -21,6 +21,8 @@ import { WebSocket } from 'ws';
 import { specsOf } from './market.js';
 import { until } from './until.js';
 
+const BOOTED_BEFORE_MS = 86_400_000;
+
 /** A node's key pair, and the public key as the wire has it. */
 export interface AgentIdentity {
   readonly publicKey: string;
@@ -82,9 +84,9 @@ export class FakeAgent {
     this.specs = options.specs ?? specsOf();
   }
 
-  /** Milliseconds of a boot clock that began with this process. */
+  /** Milliseconds of a boot clock that began well before this process. */
   get bootMs(): number {
-    return Math.floor(performance.now());
+    return BOOTED_BEFORE_MS + Math.floor(performance.now());
   }
 
   /** Opens the socket. Throws an UpgradeRefused when the gateway answers with something else. */
@@ -171,6 +173,15 @@ export class FakeAgent {
       const acked = new Set(this.all('heartbeat_ack').flatMap((ack) => ack.usage_acked));
       return segmentIds.every((id) => acked.has(id));
     });
+  }
+
+  /** Beats until the desired list of at least `rev` is there, as an agent does. */
+  async beatUntilDesired(rev: number): ReturnType<FakeAgent['desired']> {
+    await until(`a list of revision ${rev}`, async () => {
+      await this.beatAndWait();
+      return this.all('desired').some((part) => part.rev >= rev);
+    });
+    return await this.desired(rev);
   }
 
   /** A report on what a desired item became. */

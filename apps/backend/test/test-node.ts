@@ -143,9 +143,9 @@ export class TestNode {
     await this.meter([await this.segment(rental, fromMs, this.market.nowMs())]);
   }
 
-  /** A later session of the same node. */
-  async reconnect(): Promise<void> {
-    this.session = await openSession(this.market, this.identity);
+  /** A later session of the same node, which may be made of something else by now. */
+  async reconnect(specs = this.identity.specs): Promise<void> {
+    this.session = await openSession(this.market, { ...this.identity, specs });
   }
 }
 

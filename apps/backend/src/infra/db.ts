@@ -78,6 +78,9 @@ export class Database implements Queryable, OnApplicationShutdown {
       afterCommit: (effect) => void effects.push(effect),
     };
     let broken: Error | undefined;
+    // A connection that breaks between two statements says so by an event, and without a listener that ends the process.
+    const markBroken = (error: Error): void => void (broken = error);
+    client.on('error', markBroken);
     try {
       await client.query('BEGIN');
       const result = await work(tx);
@@ -88,6 +91,7 @@ export class Database implements Queryable, OnApplicationShutdown {
       await client.query('ROLLBACK').catch((cause: Error) => (broken = cause));
       throw error;
     } finally {
+      client.off('error', markBroken);
       client.release(broken);
     }
   }

@@ -9,9 +9,10 @@ export interface NodeBeats {
 }
 
 /**
- * Extends the windows of nodes, all in one statement. The first span of a node continues its newest window when that is of
- * the same boot and the silence between was below the bridge; every other span is a window of its own. A beat covers
- * `coverMs` more. Beats of a session that is no longer the node's latest are left out (R8).
+ * Extends the windows of nodes, all in one statement. The first span of a node continues its window before it when that is
+ * of the same boot and the silence between was below the bridge; every other span is a window of its own. A span that is
+ * known as a window already only extends it, so a batch may be given twice. A beat covers `coverMs` more. Beats of a
+ * session that is no longer the node's latest are left out (R8).
  */
 export async function extendNodeWindows(
   tx: Tx,
@@ -20,39 +21,36 @@ export async function extendNodeWindows(
 ): Promise<void> {
   const rows = rowsOf(beats);
   if (rows.length === 0) return;
-  await tx.query(
-    `WITH span AS (
-       SELECT s.* FROM unnest($1::uuid[], $2::int[], $3::text[], $4::float8[], $5::float8[], $6::bool[])
-                    AS i(node_id, epoch, boot_id, first_ms, last_ms, is_first)
-         JOIN "HostNode" n ON n."id" = i.node_id AND n."sessionEpoch" = i.epoch
-         CROSS JOIN LATERAL (SELECT i.node_id, i.boot_id, i.is_first, to_timestamp(i.first_ms / 1000) AS first_at,
-                                    to_timestamp((i.last_ms + $7) / 1000) AS covered_to) s
-     ), placed AS (
-       SELECT span.*, w."id" AS window_id
-         FROM span LEFT JOIN LATERAL (
-           SELECT x."id", x."bootId", x."toAt" FROM "NodeWindow" x
-            WHERE x."nodeId" = span.node_id ORDER BY x."fromAt" DESC LIMIT 1
-         ) w ON span.is_first AND w."bootId" = span.boot_id
-            AND span.first_at < w."toAt" + make_interval(secs => ($8::float8 - $7::float8) / 1000)
-     ), extended AS (
-       UPDATE "NodeWindow" w SET "toAt" = greatest(w."toAt", placed.covered_to)
-         FROM placed WHERE w."id" = placed.window_id
-     )
-     INSERT INTO "NodeWindow" ("nodeId", "bootId", "fromAt", "toAt")
-     SELECT node_id, boot_id, first_at, covered_to FROM placed WHERE window_id IS NULL ORDER BY node_id, first_at`,
-    [
-      rows.map((row) => row.nodeId),
-      rows.map((row) => row.sessionEpoch),
-      rows.map((row) => row.bootId),
-      rows.map((row) => row.firstAtMs),
-      rows.map((row) => row.lastAtMs),
-      rows.map((row) => row.isFirst),
-      limits.coverMs,
-      // A bridge below the cover would leave windows that overlap.
-      Math.max(limits.bridgeMs, limits.coverMs),
-    ],
-  );
+  // A bridge below the cover would leave windows that overlap.
+  const bridgeMs = Math.max(limits.bridgeMs, limits.coverMs);
+  await tx.query(EXTEND_NODE_WINDOWS, [
+    rows.map((row) => row.nodeId),
+    rows.map((row) => row.sessionEpoch),
+    rows.map((row) => row.bootId),
+    rows.map((row) => new Date(row.firstAtMs)),
+    rows.map((row) => new Date(row.lastAtMs + limits.coverMs)),
+    rows.map((row) => new Date(row.firstAtMs + limits.coverMs - bridgeMs)),
+    rows.map((row) => row.isFirst),
+  ]);
 }
+
+/** `reached_to`: a window that ends after it is near enough to be continued by a node's first span. */
+const EXTEND_NODE_WINDOWS = `
+WITH span AS (
+  SELECT i.* FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::bool[])
+               AS i(node_id, epoch, boot_id, first_at, covered_to, reached_to, is_first)
+    JOIN "HostNode" n ON n."id" = i.node_id AND n."sessionEpoch" = i.epoch
+), placed AS (
+  SELECT span.*, w."id" AS window_id
+    FROM span LEFT JOIN LATERAL (
+      SELECT x."id", x."bootId", x."fromAt", x."toAt" FROM "NodeWindow" x
+       WHERE x."nodeId" = span.node_id AND x."fromAt" <= span.first_at ORDER BY x."fromAt" DESC LIMIT 1
+    ) w ON w."bootId" = span.boot_id AND (w."fromAt" = span.first_at OR (span.is_first AND w."toAt" > span.reached_to))
+), extended AS (
+  UPDATE "NodeWindow" w SET "toAt" = greatest(w."toAt", placed.covered_to) FROM placed WHERE w."id" = placed.window_id
+)
+INSERT INTO "NodeWindow" ("nodeId", "bootId", "fromAt", "toAt")
+SELECT node_id, boot_id, first_at, covered_to FROM placed WHERE window_id IS NULL ORDER BY node_id, first_at`;
 
 /** The smallest offset is that of the last half hour to hour: the present half hour and the whole one before it. */
 const HALF_HOUR_MS = 1_800_000;
