@@ -1,7 +1,6 @@
 /**
  * The import arrows of design section 3, as errors. dependency-cruiser reads TypeScript through swc: it has no reader for
  * TypeScript 7 of its own and would see an empty graph (tools/test/import-arrows.mjs proves that it does not).
- * @type {import('dependency-cruiser').IConfiguration}
  */
 const backend = '^apps/backend/src';
 

@@ -7,7 +7,9 @@ import { agentToBackend, backendToAgent } from '../dist/index.js';
  * @returns {Record<string, unknown>}
  */
 export function agentProtocolSchema() {
-  const document = z.toJSONSchema(z.object({ agent: z.object(agentToBackend), backend: z.object(backendToAgent) }), { io: 'input' });
+  const document = z.toJSONSchema(z.object({ agent: z.object(agentToBackend), backend: z.object(backendToAgent) }), {
+    io: 'input',
+  });
   return {
     $schema: document.$schema,
     title: 'AgentProtocol',
@@ -20,7 +22,9 @@ export function agentProtocolSchema() {
 /** event name -> name of its shape */
 function eventNames(document, side) {
   const events = document.properties[side].properties;
-  return Object.fromEntries(Object.entries(events).map(([event, schema]) => [event, schema.$ref.replace('#/$defs/', '')]));
+  return Object.fromEntries(
+    Object.entries(events).map(([event, schema]) => [event, schema.$ref.replace('#/$defs/', '')]),
+  );
 }
 
 /** `format: date-time` says it all; the pattern that zod adds cannot be put on a datetime in Python. */

@@ -22,11 +22,14 @@ describe('golden fixtures', () => {
 });
 
 describe("the specification's own payloads", () => {
-  it.each(['online', 'busy', 'maintenance'])('parses the heartbeat as it is written there, with status %s', (status) => {
-    const text = fixtureText('spec-heartbeat').replace('online | busy | maintenance', status);
-    const parsed = parseAgentMessage(text);
-    expect(parsed).toMatchObject({ kind: 'message', message: JSON.parse(text) as object });
-  });
+  it.each(['online', 'busy', 'maintenance'])(
+    'parses the heartbeat as it is written there, with status %s',
+    (status) => {
+      const text = fixtureText('spec-heartbeat').replace('online | busy | maintenance', status);
+      const parsed = parseAgentMessage(text);
+      expect(parsed).toMatchObject({ kind: 'message', message: JSON.parse(text) as object });
+    },
+  );
 
   it('takes the status only as one of the alternatives', () => {
     expect(parseAgentMessage(fixtureText('spec-heartbeat')).kind).toBe('malformed');
@@ -47,7 +50,9 @@ describe('parsing never throws', () => {
   );
 
   it('names the event and the field that is wrong', () => {
-    const parsed = parseAgentMessage('{"event":"ack","data":{"cmd_id":"1","rental_id":"r","gen":-1,"result":"accepted"}}');
+    const parsed = parseAgentMessage(
+      '{"event":"ack","data":{"cmd_id":"1","rental_id":"r","gen":-1,"result":"accepted"}}',
+    );
     expect(parsed).toEqual({ kind: 'malformed', problem: expect.stringMatching(/^ack: gen: /) as string });
   });
 

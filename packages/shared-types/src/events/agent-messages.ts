@@ -109,7 +109,5 @@ export const Heartbeat = z
   .meta({ id: 'Heartbeat' });
 export type Heartbeat = z.infer<typeof Heartbeat>;
 
-export const GetSpec = z
-  .object({ placement_id: WireId, spec_sha: z.string().max(64) })
-  .meta({ id: 'GetSpec' });
+export const GetSpec = z.object({ placement_id: WireId, spec_sha: z.string().max(64) }).meta({ id: 'GetSpec' });
 export type GetSpec = z.infer<typeof GetSpec>;

@@ -1,11 +1,6 @@
 /** A JSON value without fractions: the only kind that is ever signed or hashed, so that every language writes it alike. */
 export type CanonicalValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly CanonicalValue[]
-  | { readonly [key: string]: CanonicalValue | undefined };
+  string | number | boolean | null | readonly CanonicalValue[] | { readonly [key: string]: CanonicalValue | undefined };
 
 /**
  * Canonical JSON: keys sorted by code point, no white space, no escapes but those that JSON demands, integers only

@@ -96,9 +96,7 @@ export type Envelope = z.infer<typeof Envelope>;
 
 /** What came of one frame: a known message, an event that this version does not know, or a defect. */
 export type ParsedMessage<M> =
-  | { kind: 'message'; message: M }
-  | { kind: 'unknown_event'; event: string }
-  | { kind: 'malformed'; problem: string };
+  { kind: 'message'; message: M } | { kind: 'unknown_event'; event: string } | { kind: 'malformed'; problem: string };
 
 /** Parses one frame that an agent sent. Never throws. */
 export function parseAgentMessage(text: string): ParsedMessage<AgentMessage> {

@@ -53,9 +53,10 @@ export class IdempotencyService {
 
   /** Held until the transaction ends; a duplicate that comes meanwhile is told to try again. */
   async #lock(tx: Tx, request: IdempotentRequest, key: string): Promise<void> {
-    const [row] = await tx.query<{ locked: boolean }>('SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1)) AS locked', [
-      [request.accountId, request.route, key].join('\n'),
-    ]);
+    const [row] = await tx.query<{ locked: boolean }>(
+      'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1)) AS locked',
+      [[request.accountId, request.route, key].join('\n')],
+    );
     if (row?.locked) return;
     throw new AppError('idempotency.in_progress', {
       detail: 'A request with the same Idempotency-Key is being worked on. Try again in a second.',
@@ -78,11 +79,17 @@ export class IdempotencyService {
         detail: 'This Idempotency-Key was used for another request. Use a new key for a new request.',
       });
     }
-    const json = stored.responseSecretId ? JSON.parse(await this.vault.open(tx, stored.responseSecretId)) : stored.response;
+    const json = stored.responseSecretId
+      ? JSON.parse(await this.vault.open(tx, stored.responseSecretId))
+      : stored.response;
     return json as T;
   }
 
-  async #store(tx: Tx, request: IdempotentRequest, stored: { key: string; requestHash: string; response: unknown }): Promise<void> {
+  async #store(
+    tx: Tx,
+    request: IdempotentRequest,
+    stored: { key: string; requestHash: string; response: unknown },
+  ): Promise<void> {
     const json = JSON.stringify(stored.response);
     const secretId = request.secret ? await this.vault.seal(tx, 'idempotent_response', json) : null;
     await tx.query(
