@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { AgentEvent, BackendEvent } from '@dcompute/shared-types';
-import { WebSocket, WebSocketServer } from 'ws';
+import { type RawData, WebSocket, WebSocketServer } from 'ws';
 
 /** What becomes of one message: handed on once, not at all, or twice. */
 export type Verdict = 'pass' | 'drop' | 'double';
@@ -66,13 +66,13 @@ export class FaultProxy {
     agent.on('message', (data) => {
       const message = parse<AgentEvent>(data);
       this.sent.push(message);
-      repeat(this.toBackend(message), () => toBackend(String(data)));
+      repeat(this.toBackend(message), () => toBackend(textOf(data)));
     });
     backend.on('message', (data) => {
       const message = parse<BackendEvent>(data);
       repeat(this.toAgent(message), () => {
         this.delivered.push(message);
-        agent.send(String(data));
+        agent.send(textOf(data));
       });
     });
     backend.on('close', (code, reason) => agent.close(code >= 3000 ? code : 1001, reason));
@@ -82,8 +82,13 @@ export class FaultProxy {
   }
 }
 
-function parse<E>(data: unknown): Message<E> {
-  return JSON.parse(String(data)) as Message<E>;
+function parse<E>(data: RawData): Message<E> {
+  return JSON.parse(textOf(data)) as Message<E>;
+}
+
+/** A frame arrives as one buffer: `binaryType` is left as it is. */
+function textOf(data: RawData): string {
+  return (data as Buffer).toString();
 }
 
 function repeat(verdict: Verdict, send: () => void): void {

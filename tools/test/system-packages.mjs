@@ -17,7 +17,7 @@ export function ensureSystemPackages() {
   const missing = Object.entries(PROGRAMS).filter(([program]) => !hasCommand(program));
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
-  if (process.getuid?.() === 0 && isDebianLike()) return void aptInstall(packages);
+  if (process.getuid?.() === 0 && isDebianLike()) return aptInstall(packages);
   throw new Failure(
     `The tests need ${missing.map(([program]) => program).join(', ')}.`,
     `Install: ${packages.join(' ')}`,
