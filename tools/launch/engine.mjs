@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from './failure.mjs';
-import { firewallSnapshot, removeAddedFirewallRules } from './firewall.mjs';
+import { takeFirewallSnapshot } from './firewall.mjs';
 
 const SYSTEM_SOCKET = 'unix:///var/run/docker.sock';
 
@@ -42,7 +42,7 @@ function ownEngine(dataDir) {
   mkdirSync(folder, { recursive: true, mode: 0o711 });
   const socket = join(dataDir, 'run', 'docker.sock');
   const dockerHost = `unix://${socket}`;
-  const before = firewallSnapshot();
+  const firewall = takeFirewallSnapshot(join(dataDir, 'run', 'firewall-before.json'));
   return {
     dockerHost,
     part: {
@@ -67,7 +67,7 @@ function ownEngine(dataDir) {
       readyTimeoutMs: 60_000,
       stopTimeoutMs: 60_000,
     },
-    cleanUp: () => removeAddedFirewallRules(before),
+    cleanUp: () => firewall.restore(),
   };
 }
 

@@ -1,18 +1,30 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 const TABLES = ['filter', 'nat', 'raw', 'mangle'];
 const PROGRAMS = ['iptables', 'ip6tables'];
 
 /**
- * What the firewall and the bridges were before our own dockerd started, so that its chains and its bridge can be
- * taken away after it: dockerd leaves both behind.
+ * Notes what the firewall and the bridges are before our own dockerd starts, which leaves its chains and its bridge
+ * behind. A note that is there already is an earlier launcher's that was killed: what it saw is what must come back.
+ * @param {string} file where the note is kept until `restore`
+ * @returns {{restore: () => void}}
  */
-export function firewallSnapshot() {
-  return { rules: new Set(PROGRAMS.flatMap(savedLines)), bridge: hasBridge() };
+export function takeFirewallSnapshot(file) {
+  if (!existsSync(file)) {
+    writeFileSync(file, JSON.stringify({ rules: PROGRAMS.flatMap(savedLines), bridge: hasBridge() }));
+  }
+  return {
+    restore() {
+      const { rules, bridge } = JSON.parse(readFileSync(file, 'utf8'));
+      removeAddedFirewallRules({ rules: new Set(rules), bridge });
+      rmSync(file);
+    },
+  };
 }
 
-/** Removes every rule and chain of Docker's that was not in the snapshot, and its default bridge. */
-export function removeAddedFirewallRules(before) {
+/** Removes every rule and chain of Docker's that was not there before, and its default bridge. */
+function removeAddedFirewallRules(before) {
   for (const program of PROGRAMS) {
     const added = savedLines(program).filter((line) => !before.rules.has(line));
     const [rules, chains] = [

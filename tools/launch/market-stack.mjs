@@ -5,6 +5,7 @@ import { backendPart, guardPart, migrate } from './backend.mjs';
 import { dockerEngine } from './engine.mjs';
 import { Failure } from './failure.mjs';
 import { frpsPart, planTunnel } from './frps.mjs';
+import { requirePort } from './ports.mjs';
 import { postgresPart } from './postgres.mjs';
 import { loadSecrets } from './secrets.mjs';
 import { Supervisor } from './supervisor.mjs';
@@ -51,6 +52,9 @@ export async function startMarketStack({ root, dataDir, built, progress, port, m
   });
   const left = await supervisor.endLeftovers({ stopOrder: STOP_ORDER, stopSignals: STOP_SIGNALS });
   if (left.length > 0) progress.note(`an earlier launcher was killed: ended its ${left.join(', ')}`);
+
+  // After the leftovers have gone: one of them may have had the port.
+  if (mode.fixedPorts) await requirePort(port, { what: 'the API', variable: 'PORT' });
 
   /** @type {MarketStack} */
   const stack = {

@@ -5,7 +5,6 @@ import { prepareDataDir } from './data-dir.mjs';
 import { holdDataDir } from './hold.mjs';
 import { ensureDefaultImage } from './image.mjs';
 import { startLocalNode, startMarketStack } from './market-stack.mjs';
-import { requirePort } from './ports.mjs';
 import { createProgress } from './progress.mjs';
 import { restClient } from './rest.mjs';
 import { waitFor } from './wait.mjs';
@@ -24,7 +23,6 @@ export async function startMarket({ root, runtime }) {
   const release = holdDataDir(dataDir);
   const port = Number(process.env.PORT ?? DEFAULT_PORT);
   const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
-  await requirePort(port, { what: 'the API', variable: 'PORT' });
   const stack = await startMarketStack({ root, dataDir, built, progress, port, mode: { fixedPorts: true, runtime } });
   try {
     await joinThisMachine({ stack, progress, runtime });
