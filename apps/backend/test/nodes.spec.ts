@@ -90,7 +90,7 @@ describe('a node', () => {
     const dearer: PricingConfig = { ...pricingConfig, cpuCorePerHour: '2.000000' };
     await node.host.client.patch(`/api/v1/nodes/${node.nodeId}`, { pricingConfig: dearer, name: 'renamed' });
     expect((await market.offersOf(node)).map(({ id, pricePerHour }) => ({ id, pricePerHour }))).toEqual(
-      before.map(({ id, cpuMillicores }) => ({ id, pricePerHour: `${((cpuMillicores * 2) / 1000).toFixed(6)}` })),
+      before.map(({ id, cpuMillicores }) => ({ id, pricePerHour: ((cpuMillicores * 2) / 1000).toFixed(6) })),
     );
     expect(await viewOf(node)).toMatchObject({ name: 'renamed', pricingConfig: dearer });
     expect(await auditsOf(node.nodeId)).toEqual(['node.enrol', 'node.update', 'node.update']);
@@ -114,7 +114,7 @@ describe('a node', () => {
   it('whose GPU is gone offers fewer, and the GPU is rentable again when it is back', async () => {
     const specs = specsOf(2);
     const node = await market.node(specs);
-    const counts = async () => (await market.offersOf(node)).map((offer) => offer.gpuCount).toSorted();
+    const counts = async () => (await market.offersOf(node)).map((offer) => offer.gpuCount).toSorted((a, b) => a - b);
     expect(await counts()).toEqual([1, 2]);
     await node.reconnect({ ...specs, gpus: specs.gpus.slice(1) });
     expect(await counts()).toEqual([1]);

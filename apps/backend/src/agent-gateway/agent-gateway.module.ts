@@ -12,6 +12,5 @@ import { GatewayServices } from './gateway-services.js';
 @Module({
   imports: [MeteringModule, NodesModule, RentalsModule, TunnelsModule],
   providers: [AgentGateway, AgentUpgrade, AgentConnections, GatewayServices],
-  exports: [AgentGateway],
 })
 export class AgentGatewayModule {}

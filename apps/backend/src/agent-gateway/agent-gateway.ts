@@ -14,7 +14,7 @@ import { GATEWAY_LIMITS } from './limits.js';
 import { refuseUnknownAddress, refuseUpgrade } from './refusals.js';
 
 /** Where agents connect. */
-export const AGENT_PATH = '/agent/v1';
+const AGENT_PATH = '/agent/v1';
 
 /**
  * The WebSocket edge for agents, a plain `ws` server on the HTTP server's upgrades. It authenticates, parses, keeps limits

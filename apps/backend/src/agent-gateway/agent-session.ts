@@ -2,6 +2,7 @@ import { type GpuState, type InstanceReport, LIMITS } from '@dcompute/shared-typ
 import { isDatabaseUnavailable } from '../infra/index.js';
 import type { LiveConnection } from './agent-connection.js';
 import type { GatewayServices } from './gateway-services.js';
+import type { LiveSession } from './live-session.js';
 import type { NodeSync } from './node-sync.js';
 import { retryWhileUnavailable } from './retry.js';
 
@@ -15,7 +16,7 @@ export interface AgentNews {
 }
 
 /** What the handlers of one live connection share. */
-export class AgentSession {
+export class AgentSession implements LiveSession {
   /** Segments that are committed and that the agent has not been told of. */
   #settled: string[] = [];
   #gpuStates = '';
@@ -28,7 +29,6 @@ export class AgentSession {
     readonly sync: NodeSync,
   ) {}
 
-  /** Notes segments that were committed, for the next answer. */
   settle(segmentIds: readonly string[]): void {
     this.#settled.push(...segmentIds);
   }

@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { AgentConnection } from './agent-connection.js';
-import type { AgentSession } from './agent-session.js';
+import type { LiveSession } from './live-session.js';
 
 /** Every socket of this replica, and the live session of each node. */
 @Injectable()
 export class AgentConnections {
   readonly #all = new Set<AgentConnection>();
-  readonly #byNode = new Map<string, AgentSession>();
+  readonly #byNode = new Map<string, LiveSession>();
   readonly #byHostKey = new Map<string, Set<AgentConnection>>();
 
   get size(): number {
@@ -17,11 +17,11 @@ export class AgentConnections {
     return this.#all;
   }
 
-  live(): AgentSession[] {
+  live(): LiveSession[] {
     return [...this.#byNode.values()];
   }
 
-  ofNode(nodeId: string): AgentSession | undefined {
+  ofNode(nodeId: string): LiveSession | undefined {
     return this.#byNode.get(nodeId);
   }
 
@@ -36,7 +36,7 @@ export class AgentConnections {
   }
 
   /** Makes a session the one of its node; an older one is never put over a newer one. */
-  goLive(session: AgentSession): void {
+  goLive(session: LiveSession): void {
     const { nodeId, sessionEpoch } = session.connection.session;
     const present = this.#byNode.get(nodeId);
     if (present && present.connection.session.sessionEpoch > sessionEpoch) return;

@@ -1,2 +1,1 @@
 export { AgentGatewayModule } from './agent-gateway.module.js';
-export { AgentGateway, AGENT_PATH } from './agent-gateway.js';

@@ -40,6 +40,8 @@ export class NodeSync {
     await this.#readRunUntil();
     this.#ready = true;
     this.#tellDraining(this.connection.session.draining);
+    // What changed between the reading of the list and now was told to nobody.
+    await this.look();
   }
 
   /** The node's row as a poll saw it: the session may be over, or something may have changed. */
@@ -94,10 +96,14 @@ export class NodeSync {
     }
   }
 
-  /** Hints are read after the revision they stand for, so that none is missed; one that is sent twice is a duplicate. */
+  /**
+   * Hints are read after the revision they stand for, so that none is missed; one that is sent twice is a duplicate. Should
+   * they fail, the node lags behind the revision that is noted first, and its next heartbeat brings the list.
+   */
   async #sendHints(rev: number): Promise<void> {
-    const hints = await this.services.rentals.hintsSince(this.connection.session.nodeId, this.#rev);
-    this.#rev = Math.max(this.#rev, rev);
+    const sinceRev = this.#rev;
+    this.#rev = rev;
+    const hints = await this.services.rentals.hintsSince(this.connection.session.nodeId, sinceRev);
     for (const hint of hints) this.connection.send(hint);
     await this.#readRunUntil();
   }

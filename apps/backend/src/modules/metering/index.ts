@@ -1,6 +1,3 @@
 export { MeteringModule } from './metering.module.js';
 export { MeteringService, type EvidenceBatch } from './metering.service.js';
 export { type Beat, type BeatSpan, foldBeat } from './beat-span.js';
-export type { NodeBeats } from './heartbeat-proof.js';
-export type { NodeSegments } from './usage-proof.js';
-export { PLATFORM_COMPONENT } from './platform-liveness.js';

@@ -64,9 +64,13 @@ export class NodeHealth implements OnApplicationBootstrap, OnModuleDestroy {
   async sweep(): Promise<void> {
     const since = await this.metering.gatewaysUpSince();
     if (!since) return;
+    while ((await this.#sweepChunk(since)) === CHUNK);
+  }
+
+  async #sweepChunk(since: Date): Promise<number> {
     const now = this.clock.nowMs();
     const before = (ms: number): Date => new Date(now - ms);
-    await this.db.transaction(async (tx) => {
+    return await this.db.transaction(async (tx) => {
       const changes = await tx.query<HealthChange>(SWEEP, [
         since,
         before(this.config.suspectMs),
@@ -81,6 +85,7 @@ export class NodeHealth implements OnApplicationBootstrap, OnModuleDestroy {
         }),
       );
       tx.afterCommit(() => this.#publish(changes));
+      return changes.length;
     });
   }
 

@@ -145,6 +145,8 @@ export class NodesService {
     work: (tx: Tx, node: NodeRow) => Promise<void>,
   ): Promise<HostNode> {
     return await this.db.transaction(async (tx) => {
+      // Nobody locks what is not theirs: looked up before, and read again under the lock.
+      await findNode(tx, principal, nodeId);
       await lockCapacity(tx, nodeId);
       await work(tx, await findNode(tx, principal, nodeId));
       await this.audit.write(tx, {
@@ -163,7 +165,7 @@ export class NodesService {
 }
 
 /** Capacity is locked before its node, everywhere: so says the order of locks. */
-export async function lockCapacity(tx: Tx, nodeId: string): Promise<void> {
+async function lockCapacity(tx: Tx, nodeId: string): Promise<void> {
   await tx.query(`SELECT FROM "NodeCapacity" WHERE "nodeId" = $1 FOR UPDATE`, [nodeId]);
 }
 

@@ -125,6 +125,11 @@ export async function raiseGens(tx: Tx, raised: readonly PlacementGeneration[], 
   );
 }
 
+/** A healthy GPU of node $1 that another node has as well. */
+const SHARED_GPU = `
+  SELECT FROM "NodeGpu" here JOIN "NodeGpu" elsewhere ON elsewhere."uuid" = here."uuid" AND elsewhere."nodeId" <> here."nodeId"
+   WHERE here."nodeId" = $1 AND here."healthy" AND elsewhere."healthy"`;
+
 /** What a new session writes to its node's row. */
 export interface SessionStart {
   readonly hello: Hello;
@@ -137,7 +142,8 @@ export interface SessionStart {
 
 /**
  * Takes the node over for a new session: the epoch rises here and nowhere else (R8). A suspicion of a clone ends with a
- * change of boot id that was let in: the first machine had gone silent, so it was a reboot.
+ * change of boot id that was let in: the first machine had gone silent, so it was a reboot. One for the sake of a GPU that
+ * another node has as well does not end that way.
  */
 export async function startSession(
   tx: Tx,
@@ -151,7 +157,8 @@ export async function startSession(
             "protocolVersion" = $6, "status" = 'online', "connectedAt" = $7, "lastSeenAt" = $7, "rev" = $8,
             "rentableByOwnerOnly" = $9, "frozenAt" = CASE WHEN $10::text IS NULL THEN "frozenAt" ELSE $7 END,
             "frozenReason" = coalesce($10, "frozenReason"),
-            "cloneSuspectedAt" = CASE WHEN $11 THEN $7 WHEN "bootId" = $3 THEN "cloneSuspectedAt" END, "bootId" = $3
+            "cloneSuspectedAt" = CASE WHEN $11 THEN $7
+              WHEN "bootId" = $3 OR EXISTS (${SHARED_GPU}) THEN "cloneSuspectedAt" END, "bootId" = $3
       WHERE "id" = $1
       RETURNING "sessionEpoch", ("frozenAt" IS NOT NULL) AS "frozen", "draining"`,
     [
