@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { waitFor } from '../../tools/launch/wait.mjs';
 import { docker } from '../harness/docker.js';
 import { Launcher, traces } from '../harness/launcher.js';
 
@@ -38,7 +39,9 @@ describe('npm start', () => {
     expect(launcher.processes().length).toBeGreaterThan(0);
     await launcher.start();
     expect(launcher.output).toContain('an earlier launcher was killed');
-    expect(launcher.market('ssh', '--', 'echo', 'alive')).toBe('alive\n');
+    // frpc finds the new frps by itself, with a back-off of up to 20 s.
+    const said = await waitFor('SSH', () => launcher.market('ssh', '--', 'echo', 'alive'), { timeoutMs: 60_000 });
+    expect(said).toBe('alive\n');
     launcher.market('delete');
     await launcher.end('SIGINT');
     expect(launcher.processes()).toEqual([]);

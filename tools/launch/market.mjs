@@ -124,7 +124,7 @@ const commands = {
     const split = argv.indexOf('--');
     const command = split >= 0 ? argv.slice(split + 1) : [];
     const named = split >= 0 ? argv.slice(0, split) : argv;
-    const rental = await findRental(api, named[0], 'RUNNING');
+    const rental = await untilRunning(api, await findRental(api, named[0]));
     const { privateKey } = sshKey(folder);
     const child = spawn('ssh', [...sshArguments({ rental, privateKey, folder: join(folder, 'ssh') }), ...command], {
       stdio: 'inherit',
@@ -163,6 +163,17 @@ async function act(api, name, change, statuses) {
   process.stdout.write(`rental ${publicId} is ${rental.status}; charged so far: $${rental.chargedTotal}\n`);
 }
 
+/** A rental that is starting, or that its node will resume, is waited for; one that was stopped is not. */
+async function untilRunning(api, rental) {
+  if (rental.status === 'RUNNING') return rental;
+  if (rental.status === 'STOPPED' && rental.endReason !== 'node_shutdown') {
+    throw new Failure(`Rental ${rental.publicId} is stopped.`, `Start it: npm run market -- start ${rental.publicId}`);
+  }
+  return await waitForRental(api, rental.id, ['RUNNING'], {
+    onChange: (state) => process.stderr.write(`  ${state}\n`),
+  });
+}
+
 async function findOffer(api, name) {
   const { items } = await api.get('/api/v1/offers?limit=200');
   const offer =
@@ -177,18 +188,16 @@ async function findOffer(api, name) {
   return offer;
 }
 
-async function findRental(api, name, status) {
+async function findRental(api, name) {
   const { items } = await api.get('/api/v1/rentals?limit=200');
-  const rental =
+  const wanted =
     name === undefined
-      ? items.find((item) => (status ? item.status === status : !['TERMINATED', 'FAILED'].includes(item.status)))
-      : items.find((item) => item.id === name || String(item.publicId) === name);
-  if (!rental)
-    throw new Failure(
-      name === undefined ? 'You have no such rental right now.' : `There is no rental "${name}".`,
-      'See: npm run market -- rentals',
-    );
-  return rental;
+      ? ({ status }) => !['TERMINATED', 'FAILED'].includes(status)
+      : ({ id, publicId }) => id === name || String(publicId) === name;
+  const rental = items.find(wanted);
+  if (rental) return rental;
+  const message = name === undefined ? 'You have no such rental right now.' : `There is no rental "${name}".`;
+  throw new Failure(message, 'See: npm run market -- rentals');
 }
 
 function sshKey(folder) {
