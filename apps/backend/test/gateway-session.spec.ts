@@ -39,6 +39,19 @@ async function refusalOf(agent: FakeAgent): Promise<UpgradeRefused> {
   throw new Error('not refused', { cause: refusal });
 }
 
+/** A later boot of the same machine: it is let in once the earlier session has been silent for long enough. */
+async function reboot({ identity, specs }: FakeAgent): Promise<FakeAgent> {
+  const { secret } = await newHostKey();
+  return await until('the silence to be long enough', async () => {
+    const agent = await (await newAgent({ hostKey: secret, identity, specs })).connect();
+    agent.sayHello();
+    await until('an answer', () => agent.closed ?? agent.all('desired')[0]);
+    if (agent.closed) return undefined;
+    agent.nodeId = agent.all('welcome')[0]?.node_id ?? '';
+    return agent;
+  });
+}
+
 describe('the upgrade', () => {
   it('is refused without a host key that exists, with a stable code', async () => {
     const { status, body } = await refusalOf(
@@ -159,6 +172,8 @@ describe('enrolment', () => {
       (await host.client.get<OfferPage>(`/api/v1/offers?nodeId=${nodeId}`)).items.length;
     expect([await offersOf(first), await offersOf(second)]).toEqual([1, 0]);
 
+    await second.cut();
+    expect((await nodeOf(await reboot(second))).frozenReason).toMatch(/also in another node/);
     const operator = await backend.operator();
     await operator.client.post(`/api/v1/nodes/${second.nodeId}/confirm`);
     expect((await nodeOf(second)).frozenReason).toBeNull();
@@ -209,12 +224,7 @@ describe('fencing', () => {
     expect(first.closed).toBeUndefined();
     expect((await nodeOf(first)).frozenReason).toMatch(/Another machine/);
     await first.cut();
-    const rebooted = await until('the silence to be long enough', async () => {
-      const agent = await (await newAgent({ hostKey: secret, identity: first.identity })).connect();
-      agent.sayHello();
-      await until('an answer', () => agent.closed ?? agent.all('welcome')[0]);
-      return agent.closed ? undefined : agent;
-    });
+    const rebooted = await reboot(first);
     expect(rebooted.all('welcome')[0]?.node_id).toBe(first.nodeId);
     expect((await nodeOf(first)).frozenReason).toBeNull();
   });
