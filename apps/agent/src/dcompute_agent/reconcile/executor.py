@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..clock import Clock
 from ..journal import LocalEnd, Record
 from ..protocol.models import DesiredState, InstancePhase, InstanceSpec, RentalEndReason
-from ..runtime.base import Container, ContainerExited
+from ..runtime.base import Container, ContainerExited, ContainerState
 from .handlers import Tools
 from .placement import Placement
 from .plan import Gate, ends_at, orphan_tunnels, unknown_containers, wanted_state
@@ -135,9 +135,14 @@ class Executor:
         """The end of a container that was watched: metered to this moment; unasked for, its instance has failed."""
         for placement in self._placements.values():
             container = placement.containers.get(event.container_id)
-            if container is not None:
+            if container is None:
+                continue
+            if _is_end_of_known_run(container, event):
                 self._instance_exited(placement, container, event)
-                return
+            elif self._worker(placement).is_busy:
+                # The running step will know a run that we do not know yet, and this may have been its end.
+                placement.uncertain = True
+            return
 
     def _instance_exited(self, placement: Placement, container: Container, event: ContainerExited) -> None:
         placement.put_container(container.exited(event.exit_code, oom_killed=event.oom_killed))
@@ -145,7 +150,8 @@ class Executor:
         if record.container_id == event.container_id:
             record = replace(record, exit_code=event.exit_code, oom_killed=event.oom_killed)
         placement.save(record)
-        if wanted_state(record, self.gate) is not DesiredState.RUNNING or record.container_id != event.container_id:
+        is_wanted = wanted_state(record, self.gate) is DesiredState.RUNNING
+        if not is_wanted or record.container_id != event.container_id or record.incarnation != container.incarnation:
             self._worker(placement).wake()
             return
         message = "out of memory" if event.oom_killed else f"exit code {event.exit_code}"
@@ -216,3 +222,9 @@ class Executor:
     def _wake_all(self) -> None:
         for worker in self._workers.values():
             worker.wake()
+
+
+def _is_end_of_known_run(container: Container, event: ContainerExited) -> bool:
+    """Our own stop comes back as news too, perhaps after the next start."""
+    is_running = container.state is ContainerState.RUNNING
+    return is_running and event.started_token in ("", container.started_token)

@@ -90,6 +90,9 @@ class Worker:
     async def _execute(self, step: Step) -> None:
         try:
             await self._sync()
+            if self._plan()[:1] != [step]:
+                # A newer generation came while the journal was written (R3): the plan was for an older one.
+                return
             await self._run_bounded(step)
         except asyncio.CancelledError:
             self._placement.uncertain |= isinstance(step, UNSURE_WHEN_CUT)

@@ -1,7 +1,7 @@
 """The port to whatever runs instances. Docker and the simulation pass the same contract test."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -63,6 +63,8 @@ class ContainerExited:
     container_id: str
     exit_code: int
     oom_killed: bool
+    #: The run that ended, where the engine still tells: news of an earlier run can come after the next has begun.
+    started_token: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,8 @@ class SimulatedMachine:
         if listener is None:
             return
         virtual.shape = virtual.shape.exited(exit_code, oom_killed=oom_killed)
-        self._tell(virtual.node_id, ContainerExited(container_id, exit_code, oom_killed))
+        event = ContainerExited(container_id, exit_code, oom_killed, virtual.shape.started_token)
+        self._tell(virtual.node_id, event)
         await listener.close()
 
     async def close(self) -> None:

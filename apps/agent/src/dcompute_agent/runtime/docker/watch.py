@@ -53,4 +53,4 @@ async def _exit_of(engine: Engine, message: EventMessage, node_id: str | None) -
     if state.is_running:
         # It was started again before we looked: the exit is of an earlier run.
         return None
-    return ContainerExited(message.actor.id, exit_code, oom_killed=was_oom_killed(state))
+    return ContainerExited(message.actor.id, exit_code, was_oom_killed(state), started_token=state.started_at)
