@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +136,20 @@ func (i *instance) start() {
 	i.t.Helper()
 	i.docker("start", i.id)
 	i.readPort()
+	eventually(i.t, "the SSH server, or the end of the instance", func() bool {
+		return i.serves() || i.docker("inspect", "--format", "{{.State.Running}}", i.id) == "false"
+	})
+}
+
+// serves says whether the SSH server names itself.
+func (i *instance) serves() bool {
+	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+i.port, waitLimit)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	banner, err := bufio.NewReader(conn).ReadString('\n')
+	return err == nil && banner == "SSH-2.0-DCompute\r\n"
 }
 
 // readPort learns the published port, which is new after each start. An instance that has ended has none.

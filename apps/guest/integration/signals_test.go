@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"bufio"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -78,15 +80,32 @@ func TestAKilledClientLeavesNoProgramBehind(t *testing.T) {
 	}
 }
 
-func TestAProgramThatCatchesTheHangUpIsKilledAfterAMoment(t *testing.T) {
+func TestAProgramThatCatchesTheHangUpIsKilledAfterAMomentAndOneThatIgnoresItLivesOn(t *testing.T) {
+	const catches = `python3 -c 'import signal, time
+signal.signal(signal.SIGHUP, lambda *_: None)
+print("ready", flush=True)
+while True: time.sleep(1)'`
 	i := sharedInstance(t)
-	client := i.sshCommand(nil, "trap : HUP; while :; do sleep 0.0456; done")
-	startProgram(t, client)
-	eventually(t, "the program", func() bool { return strings.Contains(i.docker("top", i.id, "-eo", "pid,args"), "0.0456") })
-	if err := client.Process.Kill(); err != nil {
+	ignoring := i.sshCommand(nil, "nohup sleep 7890")
+	startProgram(t, ignoring)
+	catching := i.sshCommand(nil, catches)
+	output, err := catching.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its end", func() bool { return !strings.Contains(i.docker("top", i.id, "-eo", "pid,args"), "0.0456") })
+	startProgram(t, catching)
+	if line, err := bufio.NewReader(output).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("the program did not start: %q, %v", line, err)
+	}
+	eventually(t, "the other program", func() bool { return i.countOf("sleep 7890") == 1 })
+	for _, client := range []*exec.Cmd{ignoring, catching} {
+		if err := client.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "its end", func() bool { return i.ssh("pgrep -f 'while [T]rue: time'").code == 1 })
+	equal(t, "programs that ignore the hang-up", i.countOf("sleep 7890"), 1)
+	i.ssh("pkill -f '[s]leep 7890'")
 }
 
 func TestTmuxAndNohupSurviveAKilledClient(t *testing.T) {
@@ -109,5 +128,44 @@ func TestTmuxAndNohupSurviveAKilledClient(t *testing.T) {
 		t.Error("not all of them survived")
 	}
 	contains(t, "tmux", i.mustSSH("tmux ls"), "work")
-	i.ssh("tmux kill-server; pkill -f 'sleep 5678|sleep 6789'")
+	i.ssh("tmux kill-server; pkill -f '[s]leep 5678|[s]leep 6789'")
+}
+
+func TestMalformedAndExcessiveRequestsAreRefusedAndHarmNobody(t *testing.T) {
+	i := sharedInstance(t)
+	client := connectDirectly(t, i)
+	channel, requests, err := client.OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ssh.DiscardRequests(requests)
+	refused := func(kind string, payload []byte) {
+		t.Helper()
+		if ok, err := channel.SendRequest(kind, true, payload); ok || err != nil {
+			t.Errorf("%s: accepted %v, %v", kind, ok, err)
+		}
+	}
+	for _, kind := range []string{"pty-req", "env", "window-change", "exec", "subsystem", "signal", "x11-req", "no-such-request"} {
+		refused(kind, []byte{0, 0, 0, 255, 1})
+	}
+	refused("subsystem", ssh.Marshal(struct{ Name string }{"netconf"}))
+	refused("env", ssh.Marshal(struct{ Name, Value string }{"BAD NAME", ""}))
+	refused("env", ssh.Marshal(struct{ Name, Value string }{"LARGE", strings.Repeat("x", 200_000)}))
+	for _, kind := range []string{"tcpip-forward", "streamlocal-forward@openssh.com", "cancel-tcpip-forward", "no-such-request"} {
+		if ok, _, err := client.SendRequest(kind, true, []byte{0, 0, 0, 255}); ok || err != nil {
+			t.Errorf("%s: accepted %v, %v", kind, ok, err)
+		}
+	}
+	for _, kind := range []string{"direct-tcpip", "direct-streamlocal@openssh.com", "x11", "no-such-channel"} {
+		if _, _, err := client.OpenChannel(kind, []byte{1}); err == nil {
+			t.Errorf("%s: opened", kind)
+		}
+	}
+	exec := ssh.Marshal(struct{ Command string }{"sleep 600"})
+	if ok, err := channel.SendRequest("exec", true, exec); !ok || err != nil {
+		t.Fatalf("exec: %v, %v", ok, err)
+	}
+	refused("exec", exec)
+	refused("shell", nil)
+	i.mustSSH("true")
 }
