@@ -1,6 +1,7 @@
 """Random lives of an agent: whatever comes in whatever order, it ends where the backend wants."""
 
 import asyncio
+import gc
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,6 +58,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dcompute_agent.reconcile.retry.BACKOFF_CAP_S", 0.01)
 
 
+# A simulated instance may be asked for its banner while it ends; a server of Python 3.11's asyncio that is closed
+# between accepting a connection and serving it forgets the connection's socket (python/cpython#109564).
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(
     max_examples=60,
     deadline=None,
@@ -66,6 +70,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_after_the_faults_end_what_runs_is_what_is_wanted(seed: int) -> None:
     with TemporaryDirectory() as folder:
         asyncio.run(live(Path(folder), random.Random(seed)))
+    gc.collect()
 
 
 async def live(state_dir: Path, rng: random.Random) -> None:
@@ -74,18 +79,6 @@ async def live(state_dir: Path, rng: random.Random) -> None:
         await live_on(machine, state_dir, rng)
     finally:
         await machine.close()
-        await hang_up()
-
-
-async def hang_up() -> None:
-    """Connections that were accepted in the last moment are served to their end before the loop is gone."""
-    quiet_turns = 0
-    while quiet_turns < 5:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others)
-        quiet_turns = 0 if others else quiet_turns + 1
-        await asyncio.sleep(0)
 
 
 async def live_on(machine: SimulatedMachine, state_dir: Path, rng: random.Random) -> None:
