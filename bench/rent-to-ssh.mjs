@@ -54,7 +54,7 @@ export async function benchRentToSsh({ root, pairs }) {
     return [resultOf({ measure: 'rent call -> SSH banner through the public port', unit: 'ms', goal: GOAL, measured })];
   } finally {
     await tunnel?.stop();
-    await stack?.stop();
+    await stack?.stop({ discard: true });
     rmSync(dataDir, { recursive: true, force: true });
   }
 }

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { inject } from 'vitest';
 import { waitFor } from '../../tools/launch/wait.mjs';
 import { type ApiClient, newAccount } from './accounts.js';
+import { docker } from './docker.js';
 import { FaultProxy } from './fault-proxy.js';
 
 const run = promisify(execFile);
@@ -58,10 +59,13 @@ export async function startHost(options: { entry?: readonly string[] } = {}): Pr
     agent.kill('SIGKILL');
     await once(agent, 'exit');
   };
+  let nodeId = '';
   const tearDown = async (): Promise<void> => {
     await killAgent();
     await run(market.programs.agent, ['down', '--offline'], { env, timeout: 60_000 });
     await proxy.stop();
+    const left = await docker('ps', '--all', '--quiet', '--filter', `label=dc.node=${nodeId}`);
+    if (left) await docker('rm', '--force', '--volumes', ...left.split('\n'));
     rmSync(stateDir, { recursive: true, force: true });
   };
 
@@ -70,5 +74,6 @@ export async function startHost(options: { entry?: readonly string[] } = {}): Pr
   const offer = await waitFor('its offers', async () => (await api.get(`/api/v1/offers?nodeId=${node.id}`)).items[0], {
     timeoutMs: 60_000,
   });
-  return { api, proxy, nodeId: node.id, offerId: offer.id, startAgent, killAgent, tearDown };
+  nodeId = node.id;
+  return { api, proxy, nodeId, offerId: offer.id, startAgent, killAgent, tearDown };
 }

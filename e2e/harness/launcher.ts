@@ -85,8 +85,13 @@ export class Launcher {
     });
   }
 
+  /** Ends everything, also what a killed launcher left behind. */
   async destroy(): Promise<void> {
     await this.end('SIGINT');
+    if (this.processes().length > 0) {
+      await this.start();
+      await this.end('SIGINT');
+    }
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 }

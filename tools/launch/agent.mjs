@@ -39,6 +39,25 @@ export async function takeNodeDown(node, agentPid) {
     await waitFor('the agent to end', () => processStartTime(agentPid) === null, { timeoutMs: 30_000 }).catch(() => {});
 }
 
+/**
+ * Removes what a node keeps over a shutdown: its stopped containers with their disks. For throw-away markets.
+ * @param {{dockerHost: string | undefined}} node
+ * @param {string} nodeId
+ */
+export async function discardInstances({ dockerHost }, nodeId) {
+  if (!dockerHost) return;
+  const docker = async (...args) =>
+    (await run('docker', ['-H', dockerHost, ...args], { timeout: 60_000 })).stdout.split(/\s+/).filter(Boolean);
+  const containers = await docker('ps', '--all', '--quiet', '--filter', `label=dc.node=${nodeId}`);
+  if (containers.length > 0) await docker('rm', '--force', '--volumes', ...containers);
+}
+
+/** The id that the backend gave the local node; undefined before it has one. */
+export async function nodeIdOf(node) {
+  const { stdout } = await run(node.built.agent, ['status'], { env: agentEnv(node), timeout: 10_000 });
+  return JSON.parse(stdout).node_id;
+}
+
 function agentEnv({ built, dataDir, backendUrl, hostKey, dockerHost, runtime, networkRange }) {
   return {
     PATH: process.env.PATH ?? '',

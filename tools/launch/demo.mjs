@@ -34,7 +34,7 @@ export async function runDemo({ root }) {
   const dataDir = mkdtempSync('/var/tmp/dcompute-demo-');
   let stack;
   const stop = async () => {
-    await stack?.stop();
+    await stack?.stop({ discard: true });
     rmSync(dataDir, { recursive: true, force: true });
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void stop().finally(() => process.exit(130)));
@@ -44,7 +44,7 @@ export async function runDemo({ root }) {
     const mode = { fixedPorts: false, runtime: 'docker', env: QUICK_SETTLEMENT };
     stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
     const result = await mainJob({ stack, progress });
-    await progress.step('stopping', () => stack.stop());
+    await progress.step('stopping', () => stack.stop({ discard: true }));
     stack = undefined;
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } finally {

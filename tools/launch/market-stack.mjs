@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { agentPart, takeNodeDown } from './agent.mjs';
+import { agentPart, discardInstances, nodeIdOf, takeNodeDown } from './agent.mjs';
 import { backendPart, guardPart, migrate } from './backend.mjs';
 import { dockerEngine } from './engine.mjs';
 import { Failure } from './failure.mjs';
@@ -25,7 +25,7 @@ const STOP_SIGNALS = { postgres: 'SIGINT' };
  * @property {string | undefined} databaseUrl of the application's login
  * @property {Awaited<ReturnType<typeof dockerEngine>> | undefined} engine
  * @property {object | undefined} node the agent of this machine
- * @property {() => Promise<void>} stop ends everything in order
+ * @property {(options?: {discard?: boolean}) => Promise<void>} stop ends everything in order; `discard` removes the node's disks too
  */
 
 /**
@@ -67,7 +67,7 @@ export async function startMarketStack({ root, dataDir, built, progress, port, m
     databaseUrl: undefined,
     engine: undefined,
     node: undefined,
-    stop: () => stopStack(stack),
+    stop: (options) => stopStack(stack, options),
   };
   try {
     await startParts(stack, { root, progress, port, mode });
@@ -121,12 +121,14 @@ export async function startLocalNode(stack, options) {
 }
 
 /** Ends everything in order: rentals of the local node first (their disks are kept), PostgreSQL last. */
-async function stopStack(stack) {
-  const { supervisor } = stack;
-  if (stack.node) {
-    supervisor.expectEnd('agent');
-    await takeNodeDown(stack.node, supervisor.pidOf('agent'));
+async function stopStack(stack, { discard = false } = {}) {
+  const { supervisor, node } = stack;
+  if (node) {
     stack.node = undefined;
+    const nodeId = discard ? await nodeIdOf(node).catch(() => undefined) : undefined;
+    supervisor.expectEnd('agent');
+    await takeNodeDown(node, supervisor.pidOf('agent'));
+    if (nodeId) await discardInstances(node, nodeId);
   }
   for (const name of STOP_ORDER) await supervisor.stop(name);
   if (stack.engine?.part) stack.engine.cleanUp();

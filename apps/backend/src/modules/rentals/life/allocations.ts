@@ -51,9 +51,11 @@ async function takeGpus(tx: Tx, slice: ComputeSlice): Promise<boolean> {
 
 /**
  * Gives back CPU and RAM, and marks the GPUs as releasing: they are rentable once they are known clean. Only for an
- * instance that its agent reported as stopped. Doing it twice changes nothing.
+ * instance that its agent reported as stopped. Doing it twice changes nothing. What is free is counted anew, since a node
+ * may have shrunk below what is rented of it.
  */
 export async function releaseCompute(tx: Tx, rentalId: string, now: Date): Promise<void> {
+  await lockCapacityOf(tx, rentalId);
   await tx.query(
     `WITH freed AS (
        UPDATE "CapacityAllocation" SET "computeReleasedAt" = $2
@@ -64,9 +66,23 @@ export async function releaseCompute(tx: Tx, rentalId: string, now: Date): Promi
         WHERE "rentalId" = $1 AND "state" = 'active' AND "releasedAt" IS NULL
      )
      UPDATE "NodeCapacity" c
-        SET "freeCpuMillicores" = c."freeCpuMillicores" + f."cpuMillicores", "freeRamMib" = c."freeRamMib" + f."ramMib"
-       FROM freed f WHERE c."nodeId" = f."nodeId"`,
+        SET "freeCpuMillicores" = greatest(c."totalCpuMillicores" - u.cpu, 0), "freeRamMib" = greatest(c."totalRamMib" - u.ram, 0)
+       FROM freed f,
+            LATERAL (SELECT coalesce(sum(a."cpuMillicores"), 0) AS cpu, coalesce(sum(a."ramMib"), 0) AS ram
+                       FROM "CapacityAllocation" a
+                      WHERE a."nodeId" = f."nodeId" AND a."rentalId" <> $1
+                        AND a."computeReleasedAt" IS NULL AND a."diskReleasedAt" IS NULL) u
+      WHERE c."nodeId" = f."nodeId"`,
     [rentalId, now],
+  );
+}
+
+/** A statement of its own: what is counted after it sees what the last holder of the lock committed. */
+async function lockCapacityOf(tx: Tx, rentalId: string): Promise<void> {
+  await tx.query(
+    `SELECT FROM "NodeCapacity" c JOIN "CapacityAllocation" a ON a."nodeId" = c."nodeId"
+      WHERE a."rentalId" = $1 AND a."diskReleasedAt" IS NULL FOR UPDATE OF c`,
+    [rentalId],
   );
 }
 
@@ -79,7 +95,12 @@ export async function releaseAll(tx: Tx, rentalId: string, now: Date): Promise<v
         WHERE "rentalId" = $1 AND "diskReleasedAt" IS NULL
         RETURNING "nodeId", "diskGib"
      )
-     UPDATE "NodeCapacity" c SET "freeDiskGib" = c."freeDiskGib" + f."diskGib" FROM freed f WHERE c."nodeId" = f."nodeId"`,
+     UPDATE "NodeCapacity" c
+        SET "freeDiskGib" = greatest(c."totalDiskGib" - u.disk, 0)
+       FROM freed f,
+            LATERAL (SELECT coalesce(sum(a."diskGib"), 0) AS disk FROM "CapacityAllocation" a
+                      WHERE a."nodeId" = f."nodeId" AND a."rentalId" <> $1 AND a."diskReleasedAt" IS NULL) u
+      WHERE c."nodeId" = f."nodeId"`,
     [rentalId, now],
   );
 }
