@@ -4,7 +4,7 @@
  * As a command: `node tools/image/build.mjs [--tag NAME] [--docker URL]`.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -125,7 +125,7 @@ function runDocker(args, input = '') {
   );
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: { tag: { type: 'string', default: 'dcompute/default:1' }, docker: { type: 'string' } },
   });
