@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from dcompute_agent.wire import BACKEND_FRAMES, Malformed, UnknownEvent, parse_backend_message
+from dcompute_agent.protocol import models as m
+from dcompute_agent.wire import BACKEND_FRAMES, Malformed, UnknownEvent, encode_agent_message, parse_backend_message
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -51,3 +52,12 @@ def test_unknown_members_are_ignored() -> None:
     text = '{"event":"drain_node","data":{"mode":"undo","later":{"x":1}},"more":2}'
 
     assert isinstance(parse_backend_message(text), BaseModel)
+
+
+@given(text=st.text(alphabet=["\0", "\\", "u", "0", "a"], max_size=12))
+def test_no_nul_leaves_and_nothing_else_is_changed(text: str) -> None:
+    report = m.ProtocolError(code=m.AgentErrorCode.AGENT_INTERNAL, message=text)
+
+    sent = json.loads(encode_agent_message(report))["data"]["message"]
+
+    assert sent == text.replace("\0", "\ufffd")

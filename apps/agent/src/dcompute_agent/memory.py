@@ -10,7 +10,6 @@ NODE_ID = "node_id"
 SETTINGS = "settings"
 LAST_CONTACT = "last_contact"
 FROZEN = "frozen"
-DRAINING = "draining"
 DISK_GIB = "disk_gib"
 
 
@@ -48,6 +47,8 @@ class NodeMemory:
         self._clock = clock
         self._started_ms = clock.boot_ms()
         self.settings = self._read_settings()
+        #: The node takes no new rentals: as the backend said in the present session.
+        self.draining = False
         self._contact_ms = self._read_contact_ms()
 
     @property
@@ -72,15 +73,6 @@ class NodeMemory:
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
         self._journal.put_meta(FROZEN, "1" if frozen else "0")
-
-    @property
-    def draining(self) -> bool:
-        """The node takes no new rentals."""
-        return self._journal.meta(DRAINING) == "1"
-
-    @draining.setter
-    def draining(self, draining: bool) -> None:
-        self._journal.put_meta(DRAINING, "1" if draining else "0")
 
     @property
     def disk_gib(self) -> int | None:

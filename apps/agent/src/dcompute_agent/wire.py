@@ -1,6 +1,7 @@
 """The envelope of the agent protocol and the canonical JSON that is signed. Mirrors shared-types' envelope.ts."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,6 +13,9 @@ from .protocol import models as m
 
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_SAFE_INTEGER = 2**53 - 1
+
+#: A NUL in JSON text. The backend's database takes none, so a message with one would be refused for ever.
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 CanonicalValue = str | int | bool | None | Sequence["CanonicalValue"] | Mapping[str, "CanonicalValue"]
 BackendMessage = (
@@ -103,7 +107,8 @@ def parse_backend_message(text: str | bytes) -> BaseModel | UnknownEvent | Malfo
 def encode_agent_message(message: AgentMessage) -> str:
     """Writes one message as the agent sends it; members without a value are left out."""
     event = AgentEvents.BY_MODEL[type(message)]
-    return f'{{"event":"{event}","data":{message.model_dump_json(exclude_none=True)}}}'
+    data = NUL.sub(r"\1\\ufffd", message.model_dump_json(exclude_none=True))
+    return f'{{"event":"{event}","data":{data}}}'
 
 
 def canonical_json(value: CanonicalValue) -> str:

@@ -49,7 +49,7 @@ async def test_after_the_welcome_the_full_set_of_instances_comes_in_parts(backen
         for part, start in enumerate(range(0, 450, 150), start=1):
             await session.desire(1, *items[start : start + 150], part=part, parts=3)
         await session.expect(m.Heartbeat, lambda beat: beat.rev_applied == 1)
-        await until(lambda: len({r.placement_id for r in session.all(m.InstanceReport)}) == 450, what="all reports")
+        await until(lambda: len(session.reported()) == 450, what="all reports")
         await session.socket.close(1001, "restart")
 
         session = await join(backend)
@@ -197,7 +197,7 @@ async def test_keys_for_an_unknown_placement_are_rejected(backend: BackendDouble
 
 
 @pytest.mark.parametrize(("mode", "status"), [("no_new", "maintenance"), ("undo", "online")])
-async def test_draining_shows_in_the_status_and_holds_over_a_restart(
+async def test_draining_shows_in_the_status_until_it_is_undone_or_the_session_ends(
     backend: BackendDouble, host: Host, mode: str, status: str
 ) -> None:
     async with host.agent():
@@ -208,9 +208,10 @@ async def test_draining_shows_in_the_status_and_holds_over_a_restart(
         await session.expect(m.Heartbeat, lambda beat: beat is session.all(m.Heartbeat)[-1])
         await until(lambda: session.all(m.Heartbeat)[-1].status.value == status, what="the status")
 
-    async with host.agent():
+        await session.socket.close(1001, "restart")
+
         session = await join(backend)
-        assert (await session.expect(m.Heartbeat)).status.value == status
+        assert (await session.expect(m.Heartbeat)).status.value == "online"
 
 
 async def test_pull_progress_is_told_but_at_most_four_times_a_second(backend: BackendDouble, host: Host) -> None:
@@ -266,13 +267,7 @@ async def test_a_slow_backend_holds_the_agent_back_instead_of_filling_its_memory
 
         # Nothing is lost by it: what found no room comes with a beat.
         await session.expect(m.Heartbeat, lambda beat: beat.rev_applied == 2)
-        told = lambda: {  # noqa: E731 -- read twice
-            report.placement_id
-            for message in session.heard
-            for report in (message.instances if isinstance(message, m.Heartbeat) else [message])
-            if isinstance(report, m.InstanceReport)
-        }
-        await until(lambda: len(told()) == 151, what="every report")
+        await until(lambda: len(session.reported()) == 151, what="every report")
 
 
 async def test_a_message_out_of_place_is_malformed(backend: BackendDouble, host: Host) -> None:

@@ -88,6 +88,11 @@ class AgentSession:
     def all(self, model: type[T]) -> list[T]:
         return [item for item in self.heard if isinstance(item, model)]
 
+    def reported(self) -> set[str]:
+        """Placements that were reported, at once or with a beat."""
+        in_beats = (report for beat in self.all(m.Heartbeat) for report in beat.instances)
+        return {report.placement_id for report in (*self.all(m.InstanceReport), *in_beats)}
+
     def forget(self) -> None:
         """Later expectations are about what comes from now on."""
         self.heard.clear()

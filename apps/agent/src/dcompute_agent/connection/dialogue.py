@@ -129,6 +129,8 @@ class Dialogue:
         memory.enrol(welcome.node_id)
         memory.take_settings(Settings.of(welcome))
         memory.note_contact()
+        # Said anew in each session where it is so.
+        memory.draining = False
         if welcome.frozen:
             # The opposite is said by a list only: it is what lifts a freeze.
             self._node.desires.freeze(frozen=True)

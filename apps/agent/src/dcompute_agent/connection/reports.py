@@ -29,6 +29,8 @@ class Reports:
         self._said: dict[str, tuple[tuple[object, ...], int]] = {}
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._requests: dict[str, GetSpec] = {}
+        #: Those of them that this session has not asked yet.
+        self._unasked: dict[str, GetSpec] = {}
         self._carried_acks: deque[tuple[int, Sequence[Ack]]] = deque()
         self._acks: deque[Ack] = deque(maxlen=MAX_DEFERRED_ACKS)
 
@@ -37,8 +39,8 @@ class Reports:
         self._outbox = outbox
         while self._carried_acks:
             self._acks.extendleft(reversed(self._carried_acks.pop()[1]))
-        for request in self._requests.values():
-            outbox.offer(request)
+        self._unasked = dict(self._requests)
+        self._ask()
         self._carried.clear()
         self._said.clear()
 
@@ -61,13 +63,13 @@ class Reports:
     def request_spec(self, placement_id: str, spec_sha: str) -> None:
         """Asks the backend for a spec: now, and again in each later session until it came."""
         request = GetSpec(placement_id=placement_id, spec_sha=spec_sha)
-        self._requests[placement_id] = request
-        if self._outbox is not None:
-            self._outbox.offer(request)
+        self._requests[placement_id] = self._unasked[placement_id] = request
+        self._ask()
 
     def spec_came(self, placement_id: str) -> None:
         """The spec of a placement is known."""
         self._requests.pop(placement_id, None)
+        self._unasked.pop(placement_id, None)
 
     @property
     def all_heard(self) -> bool:
@@ -80,7 +82,8 @@ class Reports:
             self._acks.append(ack)
 
     def carry(self, seq: int, *, max_count: int, max_bytes: int) -> Sequence[InstanceReport]:
-        """The changes for beat `seq`."""
+        """The changes for beat `seq`. With each beat there may be room for requests again."""
+        self._ask()
         reports = (self._placements[placement_id].report() for placement_id in self._unacked)
         chosen = take(reports, size_of, max_count=max_count, max_bytes=max_bytes)
         self._carried.append((seq, {r.placement_id: self._unacked[r.placement_id] for r in chosen}))
@@ -112,6 +115,13 @@ class Reports:
                 if self._unacked.get(placement_id) == version:
                     del self._unacked[placement_id]
                     self._placements.pop(placement_id, None)
+
+    def _ask(self) -> None:
+        while self._unasked and self._outbox is not None:
+            placement_id, request = next(iter(self._unasked.items()))
+            if not self._outbox.offer(request):
+                return
+            del self._unasked[placement_id]
 
     def _say(self, outbox: Outbox, placement: Placement) -> None:
         report = placement.report()

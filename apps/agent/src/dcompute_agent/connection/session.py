@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 
 HANDSHAKE_LIMIT_S = 20.0
 SEND_LIMIT_S = 20.0
-#: Without a word for this long (and for three beats) the socket is taken for dead.
-MIN_SILENCE_S = 15.0
+#: Without a word for this long (and for three beats) the session is given up. A dead socket is noticed by pings, much
+#: sooner; a backend whose database is away may be silent for a minute.
+MIN_SILENCE_S = 90.0
 SILENT_BEATS = 3
 T = TypeVar("T", bound=BaseModel)
 
