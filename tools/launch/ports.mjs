@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { Failure } from './failure.mjs';
 
@@ -30,11 +31,15 @@ export async function requirePort(port, { what, variable }) {
 }
 
 /**
- * A block of `size` free ports for rentals, away from the range that the kernel gives out by itself.
+ * A block of `size` free ports for rentals, away from the range that the kernel gives out by itself. Its ports are bound
+ * one by one later on, so the search begins anywhere: two markets that start at once seldom choose the same block.
  * @returns {Promise<{start: number, end: number}>}
  */
 export async function freePortBlock(size, from = 20_000, to = 32_000) {
-  for (let start = from; start + size <= to; start += size) {
+  const blocks = Math.floor((to - from) / size);
+  const first = randomInt(blocks);
+  for (let step = 0; step < blocks; step += 1) {
+    const start = from + ((first + step) % blocks) * size;
     const ends = await Promise.all([tryPort(start), tryPort(start + Math.floor(size / 2)), tryPort(start + size - 1)]);
     if (ends.every((port) => port !== null)) return { start, end: start + size - 1 };
   }
