@@ -34,8 +34,9 @@ try {
   if (!command) throw new Failure(`usage: node tools/launch/main.mjs ${Object.keys(commands).join(' | ')}`);
   await command(argv);
 } catch (error) {
-  const known = error instanceof Failure || error.code === undefined ? error.message : error.stack;
-  process.stderr.write(`\n${known}\n`);
+  // A wrong option, too, is the person's to mend: no stack.
+  const known = error instanceof Failure || error.code === undefined || error.code.startsWith('ERR_PARSE_ARGS');
+  process.stderr.write(`\n${known ? error.message : error.stack}\n`);
   if (process.env.DEBUG) process.stderr.write(`${error.stack}\n`);
   process.exitCode = 1;
 }

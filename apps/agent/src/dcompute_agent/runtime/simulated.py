@@ -6,7 +6,6 @@ Everything is decided by the calls alone: the same calls give the same ids, toke
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ..protocol.models import InstanceSpec, PullProgress
@@ -25,11 +24,9 @@ from .base import (
     WatchStarted,
     ports_of,
 )
+from .simulated_ssh import SimulatedSsh
 
 VERSION = "1"
-BANNER = b"SSH-2.0-Simulated\r\n"
-MAX_CONNECTIONS = 64
-IDLE_S = 60.0
 MAX_UNREAD_EVENTS = 1024
 
 
@@ -48,52 +45,6 @@ class SimulatedSettings:
     firewall: bool = True
 
 
-class SshListener:
-    """Greets as an SSH server does, on a loopback port, and says nothing more."""
-
-    def __init__(self) -> None:
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    async def open(self) -> int:
-        """Begins to listen; returns the port."""
-        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def close(self) -> None:
-        """Closes the port and every connection."""
-        if self._server is not None:
-            self._server.close()
-        for connection in self._connections:
-            connection.transport.abort()
-        await self._idle.wait()
-
-    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= MAX_CONNECTIONS:
-            writer.close()
-            return
-        self._connections.add(writer)
-        self._idle.clear()
-        try:
-            writer.write(BANNER)
-            while True:
-                async with asyncio.timeout(IDLE_S):
-                    if not await reader.read(4096):
-                        break
-        except OSError:
-            # The other side went away, or said nothing for too long.
-            pass
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-            self._connections.discard(writer)
-            if not self._connections:
-                self._idle.set()
-
-
 @dataclass(slots=True)
 class VirtualContainer:
     """One container of the simulation."""
@@ -102,7 +53,8 @@ class VirtualContainer:
     shape: Container
     container_ports: tuple[int, ...]
     ssh_keys: tuple[str, ...]
-    listener: SshListener | None = None
+    host_key: str
+    listener: SimulatedSsh | None = None
 
 
 @dataclass(slots=True)
@@ -207,17 +159,17 @@ class SimulatedRuntime:
             state=ContainerState.STOPPED,
         )
         self.machine.containers[container.container_id] = VirtualContainer(
-            node_id, container, tuple(spec.container_ports), tuple(ssh_keys)
+            node_id, container, tuple(spec.container_ports), tuple(ssh_keys), spec.ssh_host_key
         )
         return container
 
     async def start(self, container: Container) -> Container:
-        """Starts a container: all its ports are one listener that greets as an SSH server."""
+        """Starts a container: all its ports are one SSH server that has nothing behind it."""
         virtual = self._virtual(container)
         if virtual.listener is not None:
             return virtual.shape
         await asyncio.sleep(self.machine.settings.start_s)
-        listener = SshListener()
+        listener = SimulatedSsh(virtual.host_key, lambda: virtual.ssh_keys)
         port = await listener.open()
         virtual.listener = listener
         self.machine.runs += 1
