@@ -34,4 +34,5 @@ def set_up_logging() -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     # Its handshake lines would repeat ours, with the headers.
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    for chatty in ("asyncssh", "websockets"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

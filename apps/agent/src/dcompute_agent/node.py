@@ -29,6 +29,7 @@ ENGINE_LIMIT_S = 30.0
 ENGINE_RETRY_S = 2.0
 #: After `down`: how long the backend may take to acknowledge the last words.
 LAST_WORDS_LIMIT_S = 5.0
+LAST_WORDS_PAUSE_S = 0.25
 
 
 class Node:
@@ -256,6 +257,8 @@ class Node:
                     self._heard.clear()
                     self._link.beat_soon()
                     await self._heard.wait()
+                    # An answer comes at once, the commit that it waits for does not.
+                    await asyncio.sleep(LAST_WORDS_PAUSE_S)
 
     async def _close(self) -> None:
         """Lets go of everything; instances and tunnels stay as they are."""

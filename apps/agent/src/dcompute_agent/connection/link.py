@@ -124,6 +124,9 @@ class Link:
                     code = error.code if isinstance(error, SessionClosedError) else CloseCode.GOING_AWAY
                     await session.close(code, str(error) or "no answer in time")
                     raise
+                except asyncio.CancelledError:
+                    await session.close(CloseCode.GOING_AWAY, "the agent ends")
+                    raise
                 finally:
                     self._session = None
                     self.state = LinkState.WAITING
