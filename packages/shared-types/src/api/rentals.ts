@@ -37,6 +37,12 @@ const env = z.record(z.string(), z.string().max(LIMITS.envValueBytes)).superRefi
   }
 });
 
+/** The keys of one rental: each within its own limit, and together within what one message may carry. */
+const sshPublicKeys = z
+  .array(SshPublicKey)
+  .max(LIMITS.sshKeysPerRental)
+  .refine((keys) => jsonBytes(keys) <= LIMITS.sshKeysTotalBytes, `at most ${LIMITS.sshKeysTotalBytes} bytes in all`);
+
 /** Needs an `Idempotency-Key` header: the same key twice never gives two rentals. */
 export const CreateRentalRequest = z
   .object({
@@ -49,7 +55,7 @@ export const CreateRentalRequest = z
     /** Container ports to open beside 22. */
     ports: z.array(z.number().int().min(1).max(65_535)).max(LIMITS.containerPorts).default([]),
     sshKeyIds: z.array(z.uuid()).max(LIMITS.sshKeysPerRental).default([]),
-    sshPublicKeys: z.array(SshPublicKey).max(LIMITS.sshKeysPerRental).default([]),
+    sshPublicKeys: sshPublicKeys.default([]),
     /** The rental is deleted when this many seconds have passed. */
     ttlSeconds: z.number().int().min(60).max(31_536_000).optional(),
     /** The rental never costs more than this, in dollars. */
@@ -59,6 +65,14 @@ export const CreateRentalRequest = z
       .object({ server: z.string().max(255), username: z.string().max(255), password: z.string().max(8192) })
       .optional(),
   })
+  .refine(
+    ({ command, env: variables, registryAuth }) =>
+      jsonBytes({ command, env: variables, registryAuth }) <= LIMITS.specTextBytes,
+    {
+      message: `command, env and registryAuth have at most ${LIMITS.specTextBytes} bytes of JSON in all`,
+      path: ['command'],
+    },
+  )
   .meta({ id: 'CreateRentalRequest' });
 export type CreateRentalRequest = z.infer<typeof CreateRentalRequest>;
 
@@ -79,12 +93,17 @@ export type RentalEventPage = z.infer<typeof RentalEventPage>;
 export const UpdateRentalRequest = z
   .object({
     label: z.string().trim().min(1).max(120).nullable().optional(),
-    sshPublicKeys: z.array(SshPublicKey).min(1).max(LIMITS.sshKeysPerRental).optional(),
+    sshPublicKeys: sshPublicKeys.min(1).optional(),
     /** Counted from now. */
     ttlSeconds: z.number().int().min(60).max(31_536_000).nullable().optional(),
   })
   .meta({ id: 'UpdateRentalRequest' });
 export type UpdateRentalRequest = z.infer<typeof UpdateRentalRequest>;
+
+/** The size of a value on the wire: JSON writes some characters with several times their bytes. */
+export function jsonBytes(value: unknown): number {
+  return utf8Length(JSON.stringify(value));
+}
 
 function utf8Length(text: string): number {
   return new TextEncoder().encode(text).length;

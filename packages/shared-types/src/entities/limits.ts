@@ -19,8 +19,12 @@ export const LIMITS = {
   containerPorts: 16,
   sshKeysPerRental: 32,
   sshPublicKeyBytes: 16 * 1024,
+  /** All SSH keys of one rental, as JSON: they travel in one item of a desired list, whose message has its own limit. */
+  sshKeysTotalBytes: 96 * 1024,
   commandArguments: 256,
   commandBytes: 32 * 1024,
+  /** Command, environment and registry login of one rental, as JSON: they travel in one message. */
+  specTextBytes: 192 * 1024,
   proxyServersPerNode: 16,
 } as const;
 

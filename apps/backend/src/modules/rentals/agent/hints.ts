@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { BackendMessage, InstanceSpec, Tunnel } from '@dcompute/shared-types';
+import { type BackendMessage, type InstanceSpec, LIMITS, type Tunnel, jsonBytes } from '@dcompute/shared-types';
 import type { DesiredPlacement } from './desired-list.js';
 
 /** Messages that tell an agent at once what its next desired list will say. Losing all of them costs one heartbeat. */
@@ -20,7 +20,8 @@ export function placementsToStart(placements: readonly DesiredPlacement[]): stri
 
 /**
  * A hint for each placement: start or stop while the agent has not taken note of the last change of what is wanted, and
- * else the keys, which are all that can have changed. A placement without a spec at hand gets none.
+ * else the keys, which are all that can have changed. A placement without a spec at hand gets none, and neither does one
+ * whose environment, which a start names twice, is too large for one message: its agent asks for the spec.
  */
 export function hintsOf(source: HintSource, specs: ReadonlyMap<string, InstanceSpec>): Hint[] {
   return source.placements.flatMap((placement) => {
@@ -28,7 +29,8 @@ export function hintsOf(source: HintSource, specs: ReadonlyMap<string, InstanceS
     if (instance.desired !== 'running') return source.frozen ? [] : [stopHint(placement, source.rev)];
     if (!isToStart(placement)) return [keysHint(placement)];
     const spec = specs.get(instance.placement_id);
-    return spec ? [startHint(placement, source.rev, spec)] : [];
+    const start = spec && startHint(placement, source.rev, spec);
+    return start && jsonBytes(start) <= LIMITS.agentMessageBytes ? [start] : [];
   });
 }
 

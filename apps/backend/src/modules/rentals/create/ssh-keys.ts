@@ -1,4 +1,4 @@
-import { LIMITS } from '@dcompute/shared-types';
+import { LIMITS, jsonBytes } from '@dcompute/shared-types';
 import { AppError, type Tx } from '../../../infra/index.js';
 
 /** Which keys open a rental: ids of the account's own keys, keys given in the request, or, with neither, all its own. */
@@ -8,8 +8,9 @@ export interface SshKeyChoice {
 }
 
 /**
- * The public keys of a new rental, each once. Throws `resource.not_found` for an id that is not the account's own and
- * `rental.ssh_key_required` when there is no key at all: nobody could ever log in.
+ * The public keys of a new rental, each once. Throws `resource.not_found` for an id that is not the account's own,
+ * `rental.ssh_key_required` when there is no key at all (nobody could ever log in), and `request.invalid` when they are
+ * longer in all than one message to the agent may carry.
  */
 export async function authorizedKeysFor(tx: Tx, accountId: string, choice: SshKeyChoice): Promise<string[]> {
   const all = choice.sshKeyIds.length === 0 && choice.sshPublicKeys.length === 0;
@@ -25,11 +26,19 @@ export async function authorizedKeysFor(tx: Tx, accountId: string, choice: SshKe
   if (!all && registered.length < wanted.length) {
     throw new AppError('resource.not_found', { detail: 'One of the SSH keys that you named is not registered.' });
   }
-  const keys = [...new Set([...registered.map((key) => key.publicKey.trim()), ...choice.sshPublicKeys])];
+  const found = [...new Set([...registered.map((key) => key.publicKey.trim()), ...choice.sshPublicKeys])];
+  const keys = found.slice(0, LIMITS.sshKeysPerRental);
   if (keys.length === 0) {
     throw new AppError('rental.ssh_key_required', {
       detail: 'Register an SSH key or send one as sshPublicKeys: without a key nobody can log in.',
     });
   }
-  return keys.slice(0, LIMITS.sshKeysPerRental);
+  if (jsonBytes(keys) > LIMITS.sshKeysTotalBytes) {
+    const message = `the SSH keys of one rental have at most ${LIMITS.sshKeysTotalBytes} bytes in all: name fewer of them`;
+    throw new AppError('request.invalid', {
+      detail: `The request is not valid: ${message}.`,
+      errors: [{ field: 'sshKeyIds', message }],
+    });
+  }
+  return keys;
 }
