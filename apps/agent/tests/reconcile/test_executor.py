@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dcompute_agent.connection.outbox import Outbox
 from dcompute_agent.protocol import models as m
 from dcompute_agent.runtime.base import ContainerState
 from dcompute_agent.runtime.simulated import SimulatedMachine, SimulatedSettings
@@ -69,6 +70,36 @@ async def test_r1_nothing_is_made_for_a_generation_that_is_not_on_disk(
         await agent.desire(1, wish())
 
         await until(lambda: running(machine) == ["rental-1"], what="the instance, once there is room")
+
+
+async def test_the_last_word_of_an_instance_is_said_once_the_disk_has_room_again(
+    tmp_path: Path, machine: SimulatedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dcompute_agent.reconcile.retry.BACKOFF_CAP_S", 0.01)
+    async with running_reconciler(tmp_path, machine) as agent:
+        await agent.desire(1, wish())
+        await agent.settle()
+        journal, placement = agent.parts.journal, agent.parts.executor.placements["placement-1"]
+        await journal.durable()
+        # Everything that was said so far has been heard.
+        agent.parts.reports.attach(Outbox())
+        agent.parts.reports.carry_all(1, [placement])
+        agent.parts.reports.acknowledged(1)
+        pages = journal._store._db.execute("PRAGMA page_count").fetchone()[0]
+        journal._store._db.execute(f"PRAGMA max_page_count={pages}")
+        for number in range(60):
+            journal.put_meta(f"filler-{number}", "x" * 4000)
+        await machine.end(next(iter(machine.containers)), 9)
+        await until(lambda: placement.record.end is not None, what="the failure to be known")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert placement.record.phase is not m.InstancePhase.FAILED
+
+        journal._store._db.execute("PRAGMA max_page_count=1000000")
+
+        await until(lambda: placement.record.phase is m.InstancePhase.FAILED, what="the end")
+        reports = agent.parts.reports.carry(2, max_count=10, max_bytes=100_000)
+        assert [report.phase.value for report in reports] == ["failed"]
 
 
 async def test_an_agent_that_restarts_adopts_what_runs_and_touches_nothing_before_the_backend_speaks(

@@ -186,9 +186,10 @@ async def _settle(tools: Tools, placement: Placement, step: Settle) -> None:
     if step.phase is InstancePhase.DELETED:
         tools.journal.drop_spec(placement.record.placement_id)
         placement.image = None
-    placement.enter(step.phase)
-    # The last word of an instance is said only when it cannot be forgotten.
+    # The last word of an instance is said only when what it follows from cannot be forgotten. The phase comes after:
+    # a wait that is cut short must leave it open, or the word would never be said.
     await tools.journal.durable()
+    placement.enter(step.phase)
     tools.report(placement)
 
 
