@@ -1,5 +1,6 @@
 """The rules R1 to R10 of the design, on a whole agent that speaks the real protocol."""
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from dcompute_agent.journal import Record
 from dcompute_agent.journal.journal import JOURNAL_FILE
 from dcompute_agent.journal.store import JournalStore
 from dcompute_agent.protocol import models as m
-from dcompute_agent.runtime.base import Runtime
+from dcompute_agent.runtime.base import Container, Runtime
 from dcompute_agent.runtime.simulated import SimulatedRuntime
 
 from ..support.agent import Agent, Host
@@ -148,6 +149,32 @@ async def test_r5_an_unknown_container_is_removed_only_after_a_full_list_of_this
         await until(lambda: stray not in host.machine.containers, what="the stray to be removed")
 
         assert host.running() == ["rental-1"]
+
+
+async def test_r9_an_unknown_container_that_cannot_be_removed_holds_up_no_other_and_no_deadline(
+    backend: BackendDouble, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.unknown_grace_s = 0.3
+    remove = SimulatedRuntime.remove
+
+    async def hang_for_one(runtime: SimulatedRuntime, container: Container) -> None:
+        if container.rental_id == "rental-stray":
+            await asyncio.Event().wait()
+        await remove(runtime, container)
+
+    monkeypatch.setattr(SimulatedRuntime, "remove", hang_for_one)
+    async with host.agent() as agent:
+        session = await join(backend)
+        await run(session, 1, wish())
+        stuck = await leave_stray(agent)
+        other = await make_container(agent.parts.runtime, "rental-other")
+        await agent.parts.executor.resync()
+        await until(lambda: other not in host.machine.containers, what="the other stray to be removed")
+
+        await session.desire(2, wish(gen=2, ttl_remaining_ms=10))
+
+        await until(lambda: "rental-1" not in host.running(), what="the end at the time limit")
+        assert stuck in host.machine.containers
 
 
 async def test_r5_without_a_full_list_nothing_unknown_is_touched(backend: BackendDouble, host: Host) -> None:

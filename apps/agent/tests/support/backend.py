@@ -66,7 +66,7 @@ class AgentSession:
         data = [item.model_dump(mode="json", exclude_none=True) for item in items]
         await self.send("desired", {"rev": rev, "part": part, "parts": parts, "frozen": frozen, "items": data})
 
-    async def expect(self, model: type[T], matches: Callable[[T], object] = lambda _: True, limit_s: float = 15) -> T:
+    async def expect(self, model: type[T], matches: Callable[[T], object] = lambda _: True, limit_s: float = 30) -> T:
         """The first message of a kind that matches, of those heard already or to come."""
 
         def found() -> T | None:
@@ -98,7 +98,7 @@ class AgentSession:
         self.heard.clear()
 
     async def closed(self) -> int:
-        async with asyncio.timeout(15), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(lambda: self.close_code is not None)
         assert self.close_code is not None
         return self.close_code
