@@ -140,6 +140,7 @@ class Node:
                 self._watch_engine(),
                 self._configure_tunnels(),
                 self._upkeep.tick_for_ever(),
+                self._upkeep.sweep_for_ever(),
                 self._upkeep.hold_firewall_for_ever(),
             ):
                 tasks.create_task(loop)

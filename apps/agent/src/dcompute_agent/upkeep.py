@@ -12,6 +12,8 @@ from .tunnel.base import TunnelFault
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2
+#: Leftovers are looked for this often; after a round that failed the next one waits longer, up to the second value.
+SWEEP_INTERVAL_S, SWEEP_RETRY_CAP_S = 0.5, 30.0
 FIREWALL_INTERVAL_S = 10.0
 #: One round of upkeep, and one look at all containers (R9).
 ROUND_LIMIT_S = 60.0
@@ -29,11 +31,22 @@ class Upkeep:
         self.run_until_ms: Mapping[str, int] = {}
 
     async def tick_for_ever(self) -> None:
-        """Keeps deadlines and cuts segments to a fifth of a second."""
+        """Keeps deadlines and cuts segments to a fifth of a second, whatever the engine does meanwhile."""
         while True:
             await asyncio.sleep(TICK_S)
             self._keep_deadlines()
-            await _guarded("upkeep", self._sweep)
+
+    async def sweep_for_ever(self) -> None:
+        """Removes what nobody wants any more. What one of them cannot remove keeps no other from its turn."""
+        failures = 0
+        while True:
+            await asyncio.sleep(min(SWEEP_RETRY_CAP_S, SWEEP_INTERVAL_S * 2**failures))
+            done = [
+                await _guarded("retire_workers", self._parts.executor.retire_workers),
+                await _guarded("close_orphan_tunnels", self._parts.executor.close_orphan_tunnels),
+                await _guarded("remove_unlisted", self._parts.desires.remove_unlisted),
+            ]
+            failures = 0 if all(done) else min(failures + 1, 8)
 
     async def watch_for_ever(self) -> None:
         """Follows what happens to containers; each time the watch begins, all is read anew."""
@@ -67,11 +80,6 @@ class Upkeep:
         if now_ms - self._cut_ms >= memory.settings.usage_segment_ms:
             self._cut_ms = now_ms
             self._parts.executor.cut_segments()
-
-    async def _sweep(self) -> None:
-        await self._parts.desires.remove_unlisted()
-        await self._parts.executor.close_orphan_tunnels()
-        await self._parts.executor.retire_workers()
 
     async def _hold_firewall(self) -> None:
         await self._on_firewall(await self._parts.runtime.assert_firewall())

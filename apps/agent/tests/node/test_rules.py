@@ -166,9 +166,8 @@ async def test_r9_an_unknown_container_that_cannot_be_removed_holds_up_no_other_
     async with host.agent() as agent:
         session = await join(backend)
         await run(session, 1, wish())
-        stuck = await leave_stray(agent)
         other = await make_container(agent.parts.runtime, "rental-other")
-        await agent.parts.executor.resync()
+        stuck = await leave_stray(agent)
         await until(lambda: other not in host.machine.containers, what="the other stray to be removed")
 
         await session.desire(2, wish(gen=2, ttl_remaining_ms=10))
@@ -395,8 +394,8 @@ async def leave_stray(agent: Agent) -> str:
     return container_id
 
 
-async def make_container(runtime: Runtime) -> str:
-    spec = spec_for("rental-stray")
+async def make_container(runtime: Runtime, rental_id: str = "rental-stray") -> str:
+    spec = spec_for(rental_id)
     image = await runtime.ensure_image(spec, lambda _progress: None)
     container = await runtime.start(await runtime.create(spec, 1, image, []))
     return container.container_id

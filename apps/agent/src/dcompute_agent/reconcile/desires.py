@@ -1,5 +1,6 @@
 """Takes over what the backend wants: full lists and hints, under the rules R1, R2, R5 and R6."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,8 +117,12 @@ class Desires:
         for placement in self._unlisted.overdue_placements(self._executor.placements.values(), now_ms):
             log.warning("unlisted_placement_deleted", extra={"placement": placement.record.placement_id})
             self._delete(placement)
-        for stray in self._unlisted.overdue_containers(self._executor.strays, now_ms):
-            await self._executor.remove_stray(stray)
+        # Side by side: one that cannot be removed must not keep the others (R9).
+        strays = self._unlisted.overdue_containers(self._executor.strays, now_ms)
+        removals = await asyncio.gather(*map(self._executor.remove_stray, strays), return_exceptions=True)
+        for failure in removals:
+            if isinstance(failure, BaseException):
+                raise failure
 
     def _delete(self, placement: Placement) -> None:
         record = placement.record
