@@ -103,15 +103,16 @@ export class TestNode {
     };
   }
 
+  /** Segments as a gateway received them. */
+  received(segments: readonly UsageSegment[]) {
+    const { bootId } = this.identity;
+    const { publicKey } = this.session;
+    return { ...this.fence, bootId, bootMs: this.bootMs(), publicKey, segments };
+  }
+
   /** Hands segments in, as a gateway would. */
   async meter(segments: readonly UsageSegment[]): Promise<void> {
-    const source = {
-      ...this.fence,
-      bootId: this.identity.bootId,
-      bootMs: this.bootMs(),
-      publicKey: this.session.publicKey,
-    };
-    await this.market.metering.recordBatch({ beats: [], segments: [{ ...source, segments }] });
+    await this.market.metering.recordBatch({ beats: [], segments: [this.received(segments)] });
   }
 
   /** What the guard saw of a rental's SSH port. */

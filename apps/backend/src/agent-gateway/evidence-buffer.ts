@@ -65,12 +65,12 @@ export class EvidenceBuffer {
 
   /** Forgets a batch that was recorded, but for what was heard since it was taken. */
   settle(batch: HeardBatch): void {
-    const recorded = new Map(batch.beats.map((beats) => [keyOf(beats), beats.spans.at(-1)?.lastAtMs ?? 0]));
+    const recorded = new Set(batch.beats.flatMap(({ spans }) => spans));
     const segments = new Map(batch.segments.map((node) => [keyOf(node), node.segments]));
     const seen = new Set(batch.seen);
     for (const [session, evidence] of this.#sessions) {
-      const lastAtMs = recorded.get(keyOf(session)) ?? 0;
-      evidence.spans = evidence.spans.filter((span) => span.lastAtMs > lastAtMs);
+      // A span that went on meanwhile is another object.
+      evidence.spans = evidence.spans.filter((span) => !recorded.has(span));
       for (const segment of segments.get(keyOf(session)) ?? []) evidence.segments.delete(segment.segment_id);
       if (evidence.seen && seen.has(evidence.seen)) evidence.seen = undefined;
       if (evidence.spans.length === 0 && evidence.segments.size === 0 && !evidence.seen) this.#sessions.delete(session);

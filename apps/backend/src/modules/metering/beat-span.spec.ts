@@ -26,6 +26,14 @@ describe('spans of heartbeats', () => {
     expect(fold([beat(2_000_000), beat(2_005_000, 'boot-b')])).toHaveLength(2);
   });
 
+  it('a clock of the platform that is set back begins a new span: none ends before it begins', () => {
+    const spans = fold([beat(2_000_000), beat(2_005_000), beat(1_900_000), beat(1_905_000)]);
+    expect(spans.map(({ firstAtMs, lastAtMs }) => [firstAtMs, lastAtMs])).toEqual([
+      [2_000_000, 2_005_000],
+      [1_900_000, 1_905_000],
+    ]);
+  });
+
   it('the offset of a span is that of its least delayed beat', () => {
     expect(fold([beat(2_000_000, 'boot-a', 900), beat(2_005_000, 'boot-a', 2), beat(2_010_000, 'boot-a', 50)])).toEqual(
       [expect.objectContaining({ offsetMs: 1_000_002 })],

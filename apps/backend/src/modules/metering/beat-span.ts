@@ -21,12 +21,14 @@ const MAX_SPANS = 32;
 /**
  * Adds a beat to a node's spans. Silence up to `bridgeMs` within one boot is bridged; longer silence, or another boot,
  * begins a new span. That the container was the same all along is said by the usage segment that covers the silence,
- * which names one container. Beats come in the order of their receipt.
+ * which names one container. Beats come in the order of their receipt; one that seems to come before the last was received
+ * after the platform's clock had been set back, and begins a new span, since no span may end before it begins.
  */
 export function foldBeat(spans: readonly BeatSpan[], beat: Beat, bridgeMs: number): BeatSpan[] {
   const offsetMs = beat.receivedAtMs - beat.bootMs;
   const last = spans.at(-1);
-  if (last && last.bootId === beat.bootId && beat.receivedAtMs - last.lastAtMs < bridgeMs) {
+  const silenceMs = last ? beat.receivedAtMs - last.lastAtMs : 0;
+  if (last && last.bootId === beat.bootId && silenceMs >= 0 && silenceMs < bridgeMs) {
     const longer = { ...last, lastAtMs: beat.receivedAtMs, offsetMs: Math.min(last.offsetMs, offsetMs) };
     return [...spans.slice(0, -1), longer];
   }

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { GuardProbe } from '@dcompute/shared-types';
 import { GATEWAY_CONFIG, type GatewayConfig } from '../../config/index.js';
-import { Bus, Clock, Database, Logger } from '../../infra/index.js';
+import { Bus, Clock, Database, Logger, isDatabaseUnavailable } from '../../infra/index.js';
 import { type NodeBeats, adjustNodeClocks, extendNodeWindows } from './heartbeat-proof.js';
 import { PLATFORM_COMPONENT, findGatewaysUpSince, recordGatewayAlive } from './platform-liveness.js';
 import { extendGuardWindows, extendProbeWindows, ownProbes, updateProbeStates } from './probe-proof.js';
@@ -30,8 +30,9 @@ export class MeteringService {
   /**
    * Records a batch in a number of statements that does not depend on the number of nodes, and says that this gateway is
    * alive, so it is called also with nothing to record. Returns by node the segments that the agent may forget, all of them
-   * committed: stored ones, known ones, and refused ones, which would be as wrong the next time (they are logged). A batch
-   * that failed may be given again whole: what is known changes nothing.
+   * committed: stored ones, known ones, and refused ones, which would be as wrong the next time (they are logged). Segments
+   * of a node that cannot be stored keep no other node from its own. A batch that failed may be given again whole: what is
+   * known changes nothing.
    */
   async recordBatch({ beats, segments }: EvidenceBatch): Promise<Map<string, readonly string[]>> {
     const { heartbeatCoverMs: coverMs, heartbeatBridgeMs: bridgeMs } = this.config;
@@ -43,7 +44,7 @@ export class MeteringService {
     });
     const settled = new Map<string, readonly string[]>();
     for (let start = 0; start < segments.length; start += NODES_PER_STATEMENT) {
-      const outcomes = await this.#store(segments.slice(start, start + NODES_PER_STATEMENT), now);
+      const outcomes = await this.#storeOrLeaveOut(segments.slice(start, start + NODES_PER_STATEMENT), now);
       for (const { nodeId, settledIds } of outcomes)
         settled.set(nodeId, [...(settled.get(nodeId) ?? []), ...settledIds]);
     }
@@ -73,6 +74,22 @@ export class MeteringService {
   /** Since when gateways have been able to hear nodes without an outage; null while none is up. */
   async gatewaysUpSince(): Promise<Date | null> {
     return await findGatewaysUpSince(this.db, this.clock.now(), this.config.heartbeatCoverMs);
+  }
+
+  /** Nodes whose segments cannot be stored are found by halving, and left out: their agents send them again. */
+  async #storeOrLeaveOut(nodes: readonly NodeSegments[], now: Date): Promise<SegmentOutcome[]> {
+    try {
+      return await this.#store(nodes, now);
+    } catch (error) {
+      if (isDatabaseUnavailable(error)) throw error;
+      const half = Math.ceil(nodes.length / 2);
+      if (nodes.length > 1) {
+        const first = await this.#storeOrLeaveOut(nodes.slice(0, half), now);
+        return [...first, ...(await this.#storeOrLeaveOut(nodes.slice(half), now))];
+      }
+      this.logger.error('metering.segments_failed', error, { nodeId: nodes[0]?.nodeId });
+      return [];
+    }
   }
 
   async #store(nodes: readonly NodeSegments[], now: Date): Promise<SegmentOutcome[]> {

@@ -2,7 +2,14 @@ import { type UsageSegment, canonicalJson } from '@dcompute/shared-types';
 
 /** Why a segment is no proof. It is acknowledged all the same: sent again it would be as wrong. */
 export type SegmentDefect =
-  'malformed' | 'foreign_node' | 'empty' | 'in_future' | 'bad_signature' | 'unknown_placement' | 'overlapping';
+  | 'malformed'
+  | 'foreign_node'
+  | 'empty'
+  | 'in_future'
+  | 'bad_signature'
+  | 'unknown_placement'
+  | 'overlapping'
+  | 'scattered';
 
 /** The session that a segment came by. */
 export interface SegmentSource {

@@ -58,11 +58,17 @@ async function isSigned(segment: UsageSegment, key: KeyObject): Promise<boolean>
   );
 }
 
-type StoreVerdict = 'stored' | 'known' | 'unknown_placement' | 'overlapping';
+type StoreVerdict = 'stored' | 'known' | Extract<SegmentDefect, 'unknown_placement' | 'overlapping' | 'scattered'>;
 
 /**
- * Stores checked segments in one statement. A segment counts only for a placement that this node has, and only where it
- * overlaps nothing that is stored; one that is known changes nothing. Segments of a session that is no longer its node's
+ * Pieces of running time of one rental on one boot: far above what stops and starts of a year make. Every charge reads
+ * them all, so a host must not be able to make more.
+ */
+const MOST_PIECES = 10_000;
+
+/**
+ * Stores checked segments in one statement. A segment counts only for a placement that this node has, only where it
+ * overlaps nothing that is stored, and only while its rental is not in too many pieces; one that is known changes nothing. Segments of a session that is no longer its node's
  * latest are neither stored nor settled (R8). Rows are inserted in the order of rentals, as all locks of rentals are.
  */
 export async function storeSegments(db: Queryable, checked: readonly Checked[], now: Date): Promise<SegmentOutcome[]> {
@@ -123,11 +129,17 @@ WITH input AS (
        WHERE u."rentalId" = i.rental_id AND u."bootId" = i.boot_id AND u."fromMs" < i.to_ms
        ORDER BY u."fromMs" DESC LIMIT 1
     ) before ON true
+), scattered AS (
+  SELECT run."rentalId", run."bootId"
+    FROM (SELECT DISTINCT rental_id, node_id, boot_id FROM input) i
+    JOIN "RentalRun" run ON run."rentalId" = i.rental_id AND run."nodeId" = i.node_id AND run."bootId" = i.boot_id
+   WHERE (SELECT count(*) FROM unnest(run."ranMs")) >= ${MOST_PIECES}
 ), judged AS (
   SELECT input.*, CASE
       WHEN EXISTS (SELECT FROM "UsageSegment" u WHERE u."segmentId" = input.segment_id) THEN 'known'
       WHEN NOT placed THEN 'unknown_placement'
       WHEN before_to > from_ms THEN 'overlapping'
+      WHEN (rental_id, boot_id) IN (SELECT "rentalId", "bootId" FROM scattered) THEN 'scattered'
       ELSE 'stored' END AS verdict
     FROM input
 ), stored AS (
