@@ -9,13 +9,15 @@ from .assembly import Assembly
 from .control import ControlError
 from .journal import JournalError
 from .protocol.models import DesiredState, RentalEndReason
-from .reconcile.plan import wanted_state
+from .reconcile.plan import Gate, wanted_state
 from .runtime.base import RuntimeFault
 
 log = logging.getLogger(__name__)
 
-#: Stopping all instances side by side, each with its own grace.
+#: Stopping all instances side by side, each with its own grace up to SHUTDOWN_GRACE_S.
 STOP_LIMIT_S = 45.0
+#: For containers that no placement explains.
+STRAY_GRACE_S = 10
 TUNNELS_LIMIT_S = 15.0
 
 
@@ -36,9 +38,9 @@ async def stop_instances(parts: Assembly) -> int:
     open_ids = [name for name, placement in executor.placements.items() if not placement.is_gone]
     try:
         async with asyncio.timeout(STOP_LIMIT_S):
-            await executor.settled(open_ids)
+            await asyncio.gather(executor.settled(open_ids), executor.stop_strays(STRAY_GRACE_S))
             await parts.journal.durable()
-    except (TimeoutError, JournalError) as error:
+    except (TimeoutError, JournalError, RuntimeFault) as error:
         left = len(executor.running_ids())
         raise ControlError(f"{left} instances could not be stopped: {error or 'no answer in time'}") from error
     return len(wanted)
@@ -60,6 +62,7 @@ async def take_down_offline(parts: Assembly) -> Mapping[str, object]:
     if parts.memory.node_id is not None:
         try:
             await parts.runtime.load()
+            parts.executor.set_gate(Gate(frozen=parts.memory.frozen))
             await parts.executor.load()
         except RuntimeFault as fault:
             raise ControlError(f"the container engine cannot be reached: {fault}") from fault

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dcompute_agent.journal import LocalEnd, Record
 from dcompute_agent.protocol import models as m
 from dcompute_agent.reconcile.keys import authorized_keys_sha
-from dcompute_agent.reconcile.plan import Actual, Gate, diff, ends_at, wanted_state
+from dcompute_agent.reconcile.plan import SHUTDOWN_GRACE_S, Actual, Gate, diff, ends_at, wanted_state
 from dcompute_agent.reconcile.steps import (
     AwaitReady,
     CloseTunnels,
@@ -199,6 +199,28 @@ def test_r6_while_frozen_nothing_is_stopped_or_removed(world: World, confirmed: 
     assert not [step for step in done if isinstance(step, STOPPING_STEPS)]
     assert before <= {c.container_id for c in world.running()}
     assert tunnels <= set(world.tunnels)
+
+
+@settings(max_examples=300)
+@given(world=worlds())
+def test_r6_a_shutdown_while_frozen_stops_everything_and_removes_nothing(world: World) -> None:
+    before = {c.container_id for c in world.containers}
+
+    done = run_out(world, Gate(frozen=True, shutting_down=True))
+
+    assert not world.running()
+    assert not world.tunnels
+    assert {c.container_id for c in world.containers} == before
+    assert not [step for step in done if isinstance(step, STARTING_STEPS)]
+
+
+def test_a_shutdown_waits_for_no_grace_of_minutes() -> None:
+    running = Container("c", "rental-1", 1, SPEC_SHA, ContainerState.RUNNING, ports=PORTS)
+    record = Record(desired=wish(stop_grace_seconds=600))
+
+    for frozen in (False, True):
+        gate = Gate(frozen=frozen, shutting_down=True)
+        assert diff(record, Actual((running,)), confirmed=True, gate=gate)[0] == Stop(running, SHUTDOWN_GRACE_S)
 
 
 @settings(max_examples=300)

@@ -186,6 +186,12 @@ class Executor:
         await self._tools.runtime.remove(container)
         self._strays.pop(container.container_id, None)
 
+    async def stop_strays(self, grace_s: int) -> None:
+        """Stops containers that nobody explains; they stay for their grace. Raises RuntimeFault."""
+        running = [stray for stray in self._strays.values() if stray.state is ContainerState.RUNNING]
+        for stopped in await asyncio.gather(*(self._tools.runtime.stop(stray, grace_s) for stray in running)):
+            self._strays[stopped.container_id] = stopped
+
     async def close_orphan_tunnels(self) -> None:
         """Closes tunnels that no placement wants any more."""
         names = orphan_tunnels(self._tools.tunnels.opened(), [p.record for p in self._placements.values()])

@@ -4,7 +4,7 @@ Every worker executes the first step of its plan and plans again, so a plan neve
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..journal.records import LocalEnd, Record
 from ..protocol.models import DesiredInstance, DesiredState, InstancePhase, RentalEndReason, Tunnel
@@ -27,6 +27,8 @@ from .steps import (
     WriteKeys,
 )
 
+#: Longest grace of a stop while the node is taken down: whoever switches a machine off does not wait for ten minutes.
+SHUTDOWN_GRACE_S = 30
 SETTLED_PHASES = frozenset({InstancePhase.STOPPED, InstancePhase.DELETED, InstancePhase.FAILED})
 
 
@@ -74,12 +76,16 @@ def diff(record: Record, actual: Actual, *, confirmed: bool, gate: Gate) -> list
     """
     if actual.uncertain:
         return [Refresh()]
+    if gate.shutting_down:
+        limited = min(record.desired.stop_grace_seconds, SHUTDOWN_GRACE_S)
+        record = replace(record, desired=record.desired.model_copy(update={"stop_grace_seconds": limited}))
+        if gate.frozen:
+            return _toward_halt(record, actual)
     match wanted_state(record, gate):
         case DesiredState.RUNNING:
             return _toward_running(record, actual, confirmed=confirmed, frozen=gate.frozen)
         case DesiredState.STOPPED:
-            # The freeze is about the backend's word; a shutdown is the host's own.
-            return _toward_stopped(record, actual, frozen=gate.frozen and not gate.shutting_down)
+            return _toward_stopped(record, actual, frozen=gate.frozen)
         case DesiredState.DELETED:
             return _toward_deleted(record, actual, frozen=gate.frozen)
 
@@ -153,6 +159,14 @@ def _toward_deleted(record: Record, actual: Actual, *, frozen: bool) -> list[Ste
         return []
     removals: list[Step] = [Remove(c, record.desired.stop_grace_seconds) for c in actual.containers]
     return removals + _close_and_settle(record, actual, InstancePhase.DELETED)
+
+
+def _toward_halt(record: Record, actual: Actual) -> list[Step]:
+    """The freeze is about the backend's word, a shutdown is the host's own: all of it stops, nothing is removed."""
+    running = [c for c in actual.containers if c.state is ContainerState.RUNNING]
+    stops: list[Step] = [Stop(container, record.desired.stop_grace_seconds) for container in running]
+    phase = record.phase if record.phase in SETTLED_PHASES else _stopped_phase(record)
+    return stops + _close_and_settle(record, actual, phase)
 
 
 def _close_and_settle(record: Record, actual: Actual, phase: InstancePhase) -> list[Step]:
