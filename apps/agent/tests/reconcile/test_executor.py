@@ -192,3 +192,19 @@ async def test_a_list_that_is_older_than_the_last_one_is_ignored(tmp_path: Path,
 
         assert running(machine) == ["rental-1"]
         assert agent.parts.journal.rev_applied == 5
+
+
+async def test_a_stopped_container_that_its_host_removed_is_missed_when_its_keys_are_to_change(
+    tmp_path: Path, machine: SimulatedMachine
+) -> None:
+    async with running_reconciler(tmp_path, machine) as agent:
+        await agent.desire(1, wish())
+        await agent.settle()
+        await agent.desire(2, wish(gen=2, desired="stopped", reason="renter_stopped"))
+        await agent.settle()
+        machine.containers.clear()
+
+        await agent.desire(3, wish(gen=3, ssh_keys=["ssh-ed25519 AAAA another"]))
+        await agent.settle(limit_s=5)
+
+        assert running(machine) == ["rental-1"]

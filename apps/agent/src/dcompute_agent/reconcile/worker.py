@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ..journal import LocalEnd
 from ..protocol.models import InstancePhase
+from ..runtime.base import FaultKind, RuntimeFault
 from .handlers import Tools, run_step
 from .placement import Placement
 from .plan import Actual, Gate, diff
@@ -99,7 +100,7 @@ class Worker:
             if self._is_being_closed():
                 raise
         except Exception as error:
-            self._placement.uncertain |= isinstance(step, UNSURE_WHEN_CUT)
+            self._placement.uncertain |= isinstance(step, UNSURE_WHEN_CUT) or _is_missing(error)
             await self._after_failure(step, error)
         else:
             self._attempts.pop(type(step), None)
@@ -158,3 +159,8 @@ class Worker:
         end = LocalEnd(self._placement.record.gen, InstancePhase.FAILED, reason, message)
         self._attempts.clear()
         self._placement.end(end)
+
+
+def _is_missing(error: Exception) -> bool:
+    """The engine does not know the container: what we know of it is out of date."""
+    return isinstance(error, RuntimeFault) and error.kind is FaultKind.MISSING
