@@ -12,7 +12,7 @@ import pytest
 
 from dcompute_agent.connection.outbox import Outbox
 from dcompute_agent.protocol import models as m
-from dcompute_agent.runtime.base import ContainerState
+from dcompute_agent.runtime.base import Container, ContainerState
 from dcompute_agent.runtime.simulated import SimulatedMachine, SimulatedSettings
 
 from ..support.fixtures import spec_for, wish
@@ -142,6 +142,27 @@ async def test_an_instance_that_ended_is_not_started_again_before_a_higher_gener
         await agent.settle()
 
         assert running(machine) == ["rental-1"]
+
+
+async def test_a_program_that_ends_at_once_is_run_once_and_its_exit_code_told(
+    tmp_path: Path, machine: SimulatedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = FaultyRuntime.start
+
+    async def start_and_end(runtime: FaultyRuntime, container: Container) -> Container:
+        await start(runtime, container)
+        await machine.end(container.container_id, 3)
+        return machine.containers[container.container_id].shape
+
+    monkeypatch.setattr(FaultyRuntime, "start", start_and_end)
+    async with running_reconciler(tmp_path, machine) as agent:
+        await agent.desire(1, wish())
+        placement = agent.parts.executor.placements["placement-1"]
+        await until(lambda: placement.record.phase is m.InstancePhase.FAILED, what="the failure")
+
+        report = placement.report()
+        assert (report.reason, report.exit_code) == (m.RentalEndReason.INSTANCE_EXITED, 3)
+        assert machine.runs == 1
 
 
 async def test_an_engine_that_is_away_is_waited_for_and_fails_no_instance(

@@ -154,8 +154,7 @@ class Executor:
         if not is_wanted or record.container_id != event.container_id or record.incarnation != container.incarnation:
             self._worker(placement).wake()
             return
-        message = "out of memory" if event.oom_killed else f"exit code {event.exit_code}"
-        placement.end(LocalEnd(record.gen, InstancePhase.FAILED, RentalEndReason.INSTANCE_EXITED, message))
+        placement.end_of_program(event.exit_code, oom_killed=event.oom_killed)
         self._worker(placement).supersede()
 
     async def resync(self) -> None:

@@ -117,6 +117,8 @@ async def _create(tools: Tools, placement: Placement, step: Create) -> None:
     keys = placement.record.desired.ssh_keys
     made = await _to_the_end(tools.runtime.create(spec, step.incarnation, placement.image[1], keys))
     placement.put_container(made)
+    if made.state is ContainerState.INCOMPLETE:
+        raise RuntimeFault(FaultKind.INTERNAL, "the container does not show the files that were written into it")
     placement.save(
         replace(
             placement.record,
@@ -132,10 +134,11 @@ async def _start(tools: Tools, placement: Placement, step: Start) -> None:
     _enter(tools, placement, InstancePhase.STARTING)
     started = await _to_the_end(tools.runtime.start(step.container))
     placement.put_container(started)
-    if started.state is not ContainerState.RUNNING:
-        raise RuntimeFault(FaultKind.INTERNAL, f"the container ended at once with exit code {started.exit_code}")
     record = replace(placement.record, container_id=started.container_id, exit_code=None, oom_killed=None)
     placement.save(tools.meter.follow(record, placement.containers.values()))
+    if started.state is not ContainerState.RUNNING:
+        # Its program ran and ended before we looked. It is not run a second time: nobody asked for that.
+        placement.end_of_program(started.exit_code, oom_killed=started.oom_killed)
 
 
 async def _write_keys(tools: Tools, placement: Placement, step: WriteKeys) -> None:

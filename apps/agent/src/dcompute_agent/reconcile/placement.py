@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..clock import Clock
 from ..journal import Journal, LocalEnd, Record
-from ..protocol.models import InstancePhase, InstanceReport, InstanceSpec
+from ..protocol.models import InstancePhase, InstanceReport, InstanceSpec, RentalEndReason
 from ..runtime.base import Container, ContainerState, Image
 from .plan import SETTLED_PHASES
 
@@ -44,6 +44,12 @@ class Placement:
     def end(self, end: LocalEnd) -> None:
         """Ends the present generation by the agent's own decision."""
         self.save(replace(self.record, end=end))
+
+    def end_of_program(self, exit_code: int | None, *, oom_killed: bool) -> None:
+        """The instance ended by itself: only a higher generation starts it again."""
+        self.save(replace(self.record, exit_code=exit_code, oom_killed=oom_killed))
+        message = "out of memory" if oom_killed else f"exit code {exit_code}"
+        self.end(LocalEnd(self.record.gen, InstancePhase.FAILED, RentalEndReason.INSTANCE_EXITED, message))
 
     def observe(self, containers: Iterable[Container]) -> None:
         """Takes over what the runtime says there is."""
