@@ -57,17 +57,27 @@ def frpc_processes(tmp_path: Path) -> list[ProcessRef]:
 async def echo_service(prefix: bytes = b"") -> AsyncGenerator[int]:
     """A program in an instance: says its prefix and then everything that it hears."""
 
+    handlers: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers[asyncio.current_task()] = writer
         writer.write(prefix)
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(1024):
                 writer.write(data)
                 await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    try:
         yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in handlers.values():
+            writer.transport.abort()
+        await asyncio.gather(*(handler for handler in handlers if handler is not None))
 
 
 class Caller:
