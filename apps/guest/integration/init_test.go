@@ -79,24 +79,34 @@ func TestTheMainProgramRunsInTheImagesEnvironmentUserAndWorkdir(t *testing.T) {
 }
 
 func TestAStopGivesProgramsTheirGraceAndThenKills(t *testing.T) {
-	stop := func(i *instance) (int, time.Duration) {
+	stop := func(i *instance, grace string) (int, time.Duration) {
 		begin := time.Now()
-		i.docker("stop", "--time", "30", i.id)
+		i.docker("stop", "--time", grace, i.id)
 		return i.awaitExit(), time.Since(begin)
 	}
 	polite := newInstance(t, settings{runType: "args", command: []string{"sh", "-c", "trap 'echo bye; exit 8' TERM; echo ready; while :; do sleep 0.1; done"}})
 	eventually(t, "the program", func() bool { return strings.Contains(polite.logs(), "ready") })
-	code, took := stop(polite)
+	code, took := stop(polite, "30")
 	equal(t, "exit code of a program that ends by itself", code, 8)
 	if took > 8*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	stubborn := newInstance(t, settings{grace: 2, runType: "args", command: []string{"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"}})
+	// The grace is that of the stop, not the one of the configuration.
+	stubborn := newInstance(t, settings{grace: 1, runType: "args", command: []string{"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"}})
 	eventually(t, "the program", func() bool { return strings.Contains(stubborn.logs(), "ready") })
-	code, took = stop(stubborn)
+	code, took = stop(stubborn, "5")
 	equal(t, "exit code of a program that was killed", code, 137)
-	if took < 2*time.Second || took > 15*time.Second {
-		t.Errorf("the grace is 2 s, and it took %s", took)
+	if took < 5*time.Second || took > 20*time.Second {
+		t.Errorf("the grace is 5 s, and it took %s", took)
+	}
+}
+
+func TestWhatTheMainProgramLeavesBehindIsKilledAfterTheConfiguredGrace(t *testing.T) {
+	i := newInstance(t, settings{grace: 1, runType: "args", command: []string{"bash", "-c", "(trap '' TERM; sleep 1000) & sleep 0.2; exit 5"}})
+	begin := time.Now()
+	equal(t, "exit code", i.awaitExit(), 5)
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("the grace is 1 s, and it took %s", took)
 	}
 }
 

@@ -81,7 +81,8 @@ func (f Files) AuthorizedKeys() string { return filepath.Join(f.dir, authorizedK
 // RunDir is the folder of the SSH server's own sockets.
 func (f Files) RunDir() string { return filepath.Join(f.dir, runDirName) }
 
-// StopGrace is the time between TERM and KILL.
+// StopGrace is the time between TERM and KILL for what the main program leaves behind when it ends by itself. A stop
+// that the engine asks for has its own grace.
 func (c *Config) StopGrace() time.Duration { return time.Duration(c.StopGraceSeconds) * time.Second }
 
 // Load reads and checks the configuration in dir.

@@ -21,6 +21,10 @@ const (
 	selfPath = "/proc/self/exe"
 	// killWait bounds the wait for the kernel to end what was killed; a process stuck in a driver may never end.
 	killWait = 5 * time.Second
+	// stopLimit bounds a stop that PID 1 was asked for. The engine counts the grace of each stop itself and ends it by
+	// killing PID 1, and with it everyone; no grace of the protocol is longer than 600 s, so this is only ever reached
+	// when the request came from inside.
+	stopLimit = 610 * time.Second
 
 	exitSetup = 71 // EX_OSERR
 )
@@ -36,6 +40,7 @@ type Init struct {
 	listener *os.File
 
 	ending     bool
+	asked      bool
 	mainPID    int
 	mainStatus *syscall.WaitStatus
 
@@ -96,6 +101,7 @@ func (i *Init) run() int {
 		case <-i.sshdRestart.C:
 			i.startSSHServer()
 		case <-i.signals.stop:
+			i.asked = true
 			return 0
 		}
 	}
@@ -159,13 +165,18 @@ func (i *Init) forward(sig os.Signal) {
 	}
 }
 
-// endEveryone asks all processes to end and kills what is left after the grace.
+// endEveryone asks all processes to end and kills what is left: after a time of its own where the main program ended by
+// itself, else only after stopLimit.
 func (i *Init) endEveryone() {
 	i.ending = true
 	signalEveryone(syscall.SIGTERM)
 	// A stopped process takes its TERM only once it runs.
 	signalEveryone(syscall.SIGCONT)
-	if i.reapUntilEmpty(i.cfg.StopGrace()) {
+	grace := i.cfg.StopGrace()
+	if i.asked {
+		grace = stopLimit
+	}
+	if i.reapUntilEmpty(grace) {
 		return
 	}
 	signalEveryone(syscall.SIGKILL)
