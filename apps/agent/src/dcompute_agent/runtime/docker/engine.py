@@ -48,6 +48,8 @@ PULL_SILENCE_S = 300.0
 #: A stream of events without any is opened anew, since an engine that hangs looks the same.
 EVENTS_SILENCE_S = 300.0
 MAX_FILE_BYTES = 64 * 1024
+#: Such a file in its archive: headers before it, padding after it.
+MAX_ARCHIVE_BYTES = MAX_FILE_BYTES + 16 * 1024
 #: One line of a stream; the labels of an image stand in every event of its containers.
 MAX_LINE_BYTES = 1024 * 1024
 SUMMARY_KEYS = ("Id", "Labels", "State", "Ports")
@@ -129,15 +131,25 @@ class Engine:
             await self._docker.containers.container(container_id).put_archive("/", io.BytesIO(archive))
 
     async def read_file(self, container_id: str, path: str) -> bytes | None:
-        """A small file of a container; None where there is none."""
-        try:
-            async with bounded("read file", QUICK_S):
-                archive = await self._docker.containers.container(container_id).get_archive(path)
-                return _first_file(archive)
-        except RuntimeFault as fault:
-            if fault.kind is FaultKind.MISSING:
-                return None
-            raise
+        """A small file of a container; None where there is none, or something else, or a large one.
+
+        An image decides what is there, so no more is read than a small file takes.
+        """
+        docker = self._docker
+        url = f"{docker.docker_host}/{docker.api_version}/containers/{container_id}/archive"
+        async with bounded("read file", QUICK_S):
+            response = await docker.session.get(url, params={"path": path})
+            try:
+                if response.status == HTTPStatus.NOT_FOUND:
+                    return None
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    raise fault_of_status(response.status, _message_of(await response.text()))
+                archive = bytearray()
+                while len(archive) < MAX_ARCHIVE_BYTES and (chunk := await response.content.readany()):
+                    archive += chunk
+            finally:
+                response.close()
+        return _small_file(bytes(archive))
 
     async def inspect_image(self, reference: str) -> ImageAnswer | None:
         """An image that is present, or None."""
@@ -264,9 +276,13 @@ def _message_of(body: str) -> str:
         return body
 
 
-def _first_file(archive: tarfile.TarFile) -> bytes | None:
-    for member in archive:
-        content = archive.extractfile(member) if member.isfile() else None
-        if content is not None:
-            return content.read(MAX_FILE_BYTES)
-    return None
+def _small_file(archive: bytes) -> bytes | None:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            member = tar.next()
+            if member is None or not member.isfile() or member.size > MAX_FILE_BYTES:
+                return None
+            content = tar.extractfile(member)
+            return content.read() if content is not None else None
+    except tarfile.TarError:
+        return None
