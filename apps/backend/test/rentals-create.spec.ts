@@ -3,6 +3,7 @@ import type { Problem, Rental } from '@dcompute/shared-types';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiResponse } from './backend-app.js';
 import { GPU, type Market, type Renter, SSH_KEY, type TestNode, openMarket, specsOf } from './market.js';
+import { until } from './until.js';
 
 let market: Market;
 beforeAll(async () => {
@@ -26,6 +27,16 @@ async function offerOf(node: TestNode) {
   const [offer] = await market.offersOf(node);
   if (!offer) throw new Error('the node has no offer');
   return offer;
+}
+
+/** How many statements of this database wait for a lock. */
+async function waitingForRows(): Promise<number> {
+  await market.value('SELECT pg_stat_clear_snapshot()');
+  const waiting = await market.value(
+    `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a."pid" = l."pid"
+      WHERE a."datname" = current_database() AND NOT l."granted"`,
+  );
+  return Number(waiting);
 }
 
 /** What a refusal must not leave behind. */
@@ -218,6 +229,21 @@ describe('a refusal leaves nothing behind', () => {
     }
     expect(await leftovers(node, renter)).toEqual(NOTHING);
     expect((await ask(renter, { offerId })).status).toBe(201);
+  });
+
+  it('offer.unavailable: also when the node begins to drain while a rent waits for it', async () => {
+    const [renter, node] = await Promise.all([market.renter(), market.node()]);
+    const offer = await offerOf(node);
+    const before = await leftovers(node, renter);
+    const { db } = market.backend;
+    await db.query('BEGIN');
+    await db.query(`SELECT FROM "NodeCapacity" WHERE "nodeId" = $1 FOR UPDATE`, [node.nodeId]);
+    const answer = ask(renter, { offerId: offer.id });
+    await until('the rent to wait', async () => (await waitingForRows()) > 0);
+    await db.query(`UPDATE "HostNode" SET "draining" = true WHERE "id" = $1`, [node.nodeId]);
+    await db.query('COMMIT');
+    expect((await answer).body.code).toBe('offer.unavailable');
+    expect(await leftovers(node, renter)).toEqual(before);
   });
 
   it('rental.no_port_free: when the proxy server has too few ports', async () => {

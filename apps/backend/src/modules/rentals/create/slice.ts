@@ -23,10 +23,15 @@ interface LockedOffer extends OfferedSlice {
 
 /**
  * Locks the capacity row of the offer's node, which puts all rents of one node in a line, and checks that the slice is
- * still free. The offer's own `available` is a projection for search and decides nothing here. Throws `resource.not_found`
+ * still free. The lock is a statement of its own: what is read after it is what the last holder committed, prices and the
+ * node's state included. The offer's own `available` is a projection for search and decides nothing here. Throws `resource.not_found`
  * for an unknown offer and `offer.unavailable` when the slice is gone.
  */
 export async function lockOffer(tx: Tx, offerId: string, renterId: string): Promise<OfferedSlice> {
+  await tx.query(
+    `SELECT FROM "NodeCapacity" c JOIN "Offer" o ON o."nodeId" = c."nodeId" WHERE o."id" = $1 FOR UPDATE OF c`,
+    [offerId],
+  );
   const [offer] = await tx.query<LockedOffer>(
     `SELECT o."id" AS "offerId", o."nodeId", n."ownerId" AS "hostId", o."gpuModel", o."gpuCount", o."cpuMillicores",
             o."ramMib", o."diskGib", o."rates", u."balance",
@@ -39,8 +44,7 @@ export async function lockOffer(tx: Tx, offerId: string, renterId: string): Prom
        JOIN "HostNode" n ON n."id" = o."nodeId"
        JOIN "NodeCapacity" c ON c."nodeId" = o."nodeId"
        JOIN "User" u ON u."id" = $2
-      WHERE o."id" = $1
-        FOR UPDATE OF c`,
+      WHERE o."id" = $1`,
     [offerId, renterId],
   );
   if (!offer) throw new AppError('resource.not_found', { detail: 'There is no such offer.' });
