@@ -14,6 +14,12 @@ afterAll(() => backend?.close());
 const signIn = (body: unknown, headers: Record<string, string> = {}) =>
   backend.request<Problem>('POST', '/api/v1/auth/sign-in', { body, headers });
 
+const page = (position: string[]) =>
+  person.client.request<Problem>(
+    'GET',
+    `/api/v1/rentals?cursor=${Buffer.from(JSON.stringify(position)).toString('base64url')}`,
+  );
+
 describe('an error', () => {
   it('is problem details with a stable code and the id of the request', async () => {
     const answer = await backend.request<Problem>('GET', '/api/v1/me', { headers: { 'x-request-id': 'my-request-1' } });
@@ -52,6 +58,25 @@ describe('an error', () => {
     const { body } = await signIn({ email: 'nobody', password: '', remember: true });
     expect(body.code).toBe('request.invalid');
     expect(body.errors?.map(({ field }) => field).toSorted()).toEqual(['email', 'password', 'remember']);
+  });
+
+  it.each([
+    [
+      'a NUL in a field',
+      () => person.client.request<Problem>('PATCH', '/api/v1/me', { body: { displayName: 'a\0b' } }),
+    ],
+    [
+      'half a character',
+      () => person.client.request<Problem>('PATCH', '/api/v1/me', { body: { displayName: '\ud800' } }),
+    ],
+    ['a NUL in a name', () => person.client.request<Problem>('PATCH', '/api/v1/me', { body: { 'a\0b': 1 } })],
+    ['a NUL in a query', () => person.client.request<Problem>('GET', '/api/v1/offers?gpuModel=a%00b')],
+    ['a day that does not exist in a cursor', () => page(['2024-02-31T00:00:00.000Z', person.user.id])],
+    ['an hour that does not exist in a cursor', () => page(['2024-02-01T25:00:00.000Z', person.user.id])],
+    ['a year before all years in a cursor', () => page(['0000-02-01T00:00:00.000Z', person.user.id])],
+  ])("is the caller's for %s, which the database would not take", async (_what, send) => {
+    const { status, body } = await send();
+    expect({ status, code: body.code }).toEqual({ status: 400, code: 'request.invalid' });
   });
 
   it('in a query names the parameter', async () => {

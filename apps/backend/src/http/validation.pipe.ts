@@ -7,7 +7,8 @@ const MAX_REPORTED = 20;
 
 /**
  * Validates every parameter that has a schema (`@Body({ schema })`, `@Query({ schema })`, `@Param('id', { schema })`) and
- * hands on what the schema made of it. Unknown fields are refused: a misspelt `moneyCap` must not mean "no cap".
+ * hands on what the schema made of it. Unknown fields are refused: a misspelt `moneyCap` must not mean "no cap". So is text
+ * that the database cannot store.
  */
 @Injectable()
 export class SchemaValidationPipe implements PipeTransform {
@@ -15,13 +16,30 @@ export class SchemaValidationPipe implements PipeTransform {
     if (!schema || type === 'custom') return value;
     if (!(schema instanceof z.ZodType)) throw new TypeError('schemas of routes are zod schemas');
     const parsed = strictInput(schema).safeParse(value);
-    if (parsed.success) return parsed.data;
-    const errors = parsed.error.issues.flatMap((issue) => describeIssue(issue, data ?? type)).slice(0, MAX_REPORTED);
+    const errors = parsed.success
+      ? findUnstorable(parsed.data, data === undefined ? [] : [data], type)
+      : parsed.error.issues.flatMap((issue) => describeIssue(issue, data ?? type)).slice(0, MAX_REPORTED);
+    if (parsed.success && errors.length === 0) return parsed.data;
     throw new AppError('request.invalid', { detail: `The request is not valid: ${summary(errors)}.`, errors });
   }
 }
 
-function describeIssue(issue: z.core.$ZodIssue, root: string): { field: string; message: string }[] {
+interface FieldError {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** Fields whose text PostgreSQL would refuse: a NUL, or half of a surrogate pair. As deep as the schema, which was met. */
+function findUnstorable(value: unknown, path: readonly string[], root: string): FieldError[] {
+  if (typeof value === 'string') {
+    if (value.isWellFormed() && !value.includes('\0')) return [];
+    return [{ field: path.join('.') || root, message: 'has a character that is no text' }];
+  }
+  if (value === null || typeof value !== 'object') return [];
+  return Object.entries(value).flatMap(([key, item]) => findUnstorable(item, [...path, key], root));
+}
+
+function describeIssue(issue: z.core.$ZodIssue, root: string): FieldError[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ field: [...path, key].join('.'), message: 'is not a field of this request' }));
@@ -29,6 +47,6 @@ function describeIssue(issue: z.core.$ZodIssue, root: string): { field: string; 
   return [{ field: path.join('.') || root, message: issue.message }];
 }
 
-function summary(errors: readonly { field: string; message: string }[]): string {
+function summary(errors: readonly FieldError[]): string {
   return errors.map(({ field, message }) => `${field}: ${message}`).join('; ');
 }

@@ -5,11 +5,14 @@ export function encodeCursor(position: readonly string[]): string {
   return Buffer.from(JSON.stringify(position)).toString('base64url');
 }
 
+/** Says whether a text may be a part of a position. */
+type PartPattern = Pick<RegExp, 'test'>;
+
 /**
- * Reads a cursor of `encodeCursor`. `patterns` has one expression for each part of the position: a cursor is a stranger's
+ * Reads a cursor of `encodeCursor`. `patterns` has one pattern for each part of the position: a cursor is a stranger's
  * text. Null without a cursor. Throws `request.invalid` for anything that is no cursor of this list.
  */
-export function decodeCursor(cursor: string | undefined, patterns: readonly RegExp[]): string[] | null {
+export function decodeCursor(cursor: string | undefined, patterns: readonly PartPattern[]): string[] | null {
   if (cursor === undefined) return null;
   const position = parseJson(Buffer.from(cursor, 'base64url').toString());
   const valid =
@@ -28,8 +31,14 @@ export const CURSOR_PART = {
   uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   amount: /^\d{1,14}(\.\d{1,6})?$/,
   sequence: /^\d{1,18}$/,
-  moment: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/,
+  moment: { test: isMoment },
 } as const;
+
+/** Only what `Date.toISOString` writes of our era: PostgreSQL refuses days that do not exist. */
+function isMoment(text: string): boolean {
+  const ms = /^[1-9]\d{3}-[-\d]{5}T[:\d]{8}\.\d{3}Z$/.test(text) ? Date.parse(text) : NaN;
+  return Number.isFinite(ms) && new Date(ms).toISOString() === text;
+}
 
 function parseJson(text: string): unknown {
   try {
