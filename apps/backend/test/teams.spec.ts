@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ActingAccountPage, Me, Problem, TeamMemberPage, TeamRole, User } from '@dcompute/shared-types';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BackendApp, type SignedIn, startBackend } from './backend-app.js';
+import { ApiClient, type BackendApp, type SignedIn, startBackend } from './backend-app.js';
 
 let backend: BackendApp;
 beforeAll(async () => {
@@ -66,6 +66,37 @@ describe('a team', () => {
     expect(await setRole(stranger, team, stranger, 'owner')).toBe('resource.not_found');
     expect(await setRole(admin, team, stranger, 'member')).toBe('done');
     expect(await setRole(owner, team, stranger, 'owner')).toBe('done');
+  });
+
+  it('is renamed, and given another role, by owners and admins only', async () => {
+    const { team, admin, member } = await makeTeam();
+    const rename = async (who: SignedIn) =>
+      (
+        await who.client.request<Problem>('PATCH', '/api/v1/me', {
+          body: { displayName: 'another', role: 'RENT' },
+          headers: { 'x-account-id': team.id },
+        })
+      ).status;
+    expect(await rename(member)).toBe(403);
+    expect(await rename(admin)).toBe(200);
+  });
+
+  it('its API keys act for it alone, not for other teams of their maker', async () => {
+    const { team, owner } = await makeTeam();
+    const other = await owner.client.post<User>('/api/v1/teams', { name: 'another' });
+    const made = await owner.client.request<{ secret: string }>('POST', '/api/v1/api-keys', {
+      body: { name: 'ci', scopes: ['read', 'account:write'] },
+      headers: { 'x-account-id': team.id, 'idempotency-key': randomUUID() },
+    });
+    const key = new ApiClient(backend.url, made.body.secret);
+    expect((await key.get<TeamMemberPage>(`/api/v1/teams/${team.id}/members`)).items).toHaveLength(3);
+    expect((await key.request('GET', `/api/v1/teams/${other.id}/members`)).status).toBe(404);
+    const join = { email: owner.user.email, role: 'owner' };
+    expect((await key.request('PUT', `/api/v1/teams/${other.id}/members`, { body: join })).status).toBe(404);
+    expect((await key.request('DELETE', `/api/v1/teams/${other.id}/members/${owner.user.id}`)).status).toBe(404);
+    const { items } = await key.get<ActingAccountPage>('/api/v1/accounts');
+    expect(items.map(({ account }) => account.id)).toEqual([team.id]);
+    await expect(key.post('/api/v1/teams', { name: 'a third' })).rejects.toMatchObject({ status: 403 });
   });
 
   it('is left by whoever wants to, and left at once', async () => {

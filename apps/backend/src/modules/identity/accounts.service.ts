@@ -85,11 +85,13 @@ export class AccountsService {
     return row;
   }
 
+  /** Changes the acting account; a team by its owners and admins only. Throws auth.forbidden. */
   async update(
     principal: Principal,
     change: { displayName?: string | undefined; role?: Role | undefined },
   ): Promise<User> {
     return await this.db.transaction(async (tx) => {
+      if (principal.accountId !== principal.personId) await assertManager(tx, principal);
       const [row] = await tx.query<AccountRow>(
         `UPDATE "User" SET "displayName" = coalesce($2, "displayName"), "role" = coalesce($3::"Role", "role")
           WHERE "id" = $1 RETURNING ${ACCOUNT_COLUMNS}`,
@@ -109,8 +111,17 @@ export class AccountsService {
     });
   }
 
+  /** By the word of the configuration. Doing it twice changes nothing. */
   async makeOperator(accountId: string): Promise<void> {
-    await this.db.query('UPDATE "User" SET "isOperator" = true WHERE "id" = $1 AND NOT "isOperator"', [accountId]);
+    await this.db.transaction(async (tx) => {
+      const made = await tx.query(
+        'UPDATE "User" SET "isOperator" = true WHERE "id" = $1 AND NOT "isOperator" RETURNING "id"',
+        [accountId],
+      );
+      if (made.length === 0) return;
+      const subject = { subjectType: 'User', subjectId: accountId };
+      await this.audit.write(tx, { actorId: null, accountId, action: 'account.make_operator', ...subject });
+    });
   }
 
   async me(principal: Principal): Promise<Me> {
@@ -144,6 +155,15 @@ export class AccountsService {
     }
     return row;
   }
+}
+
+async function assertManager(db: Queryable, { accountId, personId }: Principal): Promise<void> {
+  const managers = await db.query(
+    `SELECT FROM "Membership" WHERE "teamId" = $1 AND "personId" = $2 AND "role" IN ('owner', 'admin')`,
+    [accountId, personId],
+  );
+  if (managers.length > 0) return;
+  throw new AppError('auth.forbidden', { detail: 'Only owners and admins of a team may change it.' });
 }
 
 /** An account as the API shows it. */

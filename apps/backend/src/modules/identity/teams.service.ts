@@ -36,15 +36,16 @@ export class TeamsService {
     private readonly ids: Ids,
   ) {}
 
-  /** The own account first, then teams by name. */
+  /** The own account first, then teams by name. An API key of a team sees that team only. */
   async accountsOf(principal: Principal): Promise<ActingAccount[]> {
     const rows = await this.db.query<AccountRow & { memberRole: TeamRole | null }>(
       `SELECT ${ACCOUNT_COLUMNS},
               (SELECT m."role" FROM "Membership" m WHERE m."teamId" = "User"."id" AND m."personId" = $1) AS "memberRole"
          FROM "User"
-        WHERE "id" = $1 OR "id" IN (SELECT m."teamId" FROM "Membership" m WHERE m."personId" = $1)
+        WHERE ("id" = $1 OR "id" IN (SELECT m."teamId" FROM "Membership" m WHERE m."personId" = $1))
+          AND ($3::uuid IS NULL OR "id" = $3)
         ORDER BY "kind", "displayName", "id" LIMIT $2`,
-      [principal.personId, MAX_TEAMS + 1],
+      [principal.personId, MAX_TEAMS + 1, boundTeamOf(principal)],
     );
     return rows.map(({ memberRole, ...account }) => ({ account: userView(account), role: memberRole }));
   }
@@ -52,6 +53,8 @@ export class TeamsService {
   /** Throws quota.exceeded, auth.forbidden where Clerk has the teams. */
   async create(principal: Principal, key: string | undefined, request: CreateTeamRequest): Promise<User> {
     this.#refuseUnderClerk();
+    if (boundTeamOf(principal) !== null)
+      throw new AppError('auth.forbidden', { detail: 'An API key of a team acts for that team only.' });
     const scope = { accountId: principal.personId, route: 'POST /api/v1/teams', key, body: request };
     return await this.idempotency.run(scope, async (tx) => {
       await refuseMore(tx, '"personId"', principal.personId, MAX_TEAMS, 'A person is in at most 100 teams.');
@@ -70,7 +73,7 @@ export class TeamsService {
 
   /** Throws resource.not_found unless the person is a member. */
   async membersOf(principal: Principal, teamId: string): Promise<TeamMember[]> {
-    await roleIn(this.db, teamId, principal.personId);
+    await ownRoleIn(this.db, teamId, principal);
     return await findMembers(this.db, teamId, null);
   }
 
@@ -79,7 +82,7 @@ export class TeamsService {
     this.#refuseUnderClerk();
     return await this.db.transaction(async (tx) => {
       await lockTeam(tx, teamId);
-      const mine = await roleIn(tx, teamId, principal.personId);
+      const mine = await ownRoleIn(tx, teamId, principal);
       const person = await this.accounts.findByEmail(tx, request.email);
       if (!person || person.kind !== 'PERSON') {
         throw new AppError('resource.not_found', { detail: 'Nobody with this e-mail address has an account here.' });
@@ -101,7 +104,7 @@ export class TeamsService {
     this.#refuseUnderClerk();
     await this.db.transaction(async (tx) => {
       await lockTeam(tx, teamId);
-      const mine = await roleIn(tx, teamId, principal.personId);
+      const mine = await ownRoleIn(tx, teamId, principal);
       const theirs = await roleIn(tx, teamId, personId);
       if (personId !== principal.personId) assertMayManage(mine, [theirs]);
       await tx.query('DELETE FROM "Membership" WHERE "teamId" = $1 AND "personId" = $2', [teamId, personId]);
@@ -139,6 +142,17 @@ export class TeamsService {
 /** Changes of one team's members come one after another, so that the last owner cannot leave twice. */
 async function lockTeam(tx: Tx, teamId: string): Promise<void> {
   await tx.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 2))', [teamId]);
+}
+
+/** The team that a credential is bound to: a key that was made for a team has no say in its maker's other accounts. */
+function boundTeamOf({ via, accountId, personId }: Principal): string | null {
+  return via === 'api_key' && accountId !== personId ? accountId : null;
+}
+
+async function ownRoleIn(db: Queryable, teamId: string, principal: Principal): Promise<TeamRole> {
+  const bound = boundTeamOf(principal);
+  if (bound !== null && bound !== teamId) throw notFound('team');
+  return await roleIn(db, teamId, principal.personId);
 }
 
 async function roleIn(db: Queryable, teamId: string, personId: string): Promise<TeamRole> {
