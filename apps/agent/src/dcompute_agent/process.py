@@ -99,18 +99,25 @@ def spawn_detached(command: Sequence[str], environment: Mapping[str, str], outpu
 
 
 def find_processes(arguments: Sequence[str]) -> list[ProcessRef]:
-    """Running processes whose arguments end like this."""
+    """Running processes whose arguments end like this. None of a container: there a renter decides on arguments."""
     wanted = [argument.encode() for argument in arguments]
+    own_namespace = _pid_namespace("self")
     found: list[ProcessRef] = []
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
         with suppress(OSError):
+            if _pid_namespace(entry.name) != own_namespace:
+                continue
             command = (entry / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
             reference = ref_of(int(entry.name)) if command[-len(wanted) :] == wanted else None
             if reference is not None:
                 found.append(reference)
     return found
+
+
+def _pid_namespace(pid: str) -> str:
+    return os.readlink(PROC / pid / "ns" / "pid")
 
 
 def _reap(pid: int) -> None:
