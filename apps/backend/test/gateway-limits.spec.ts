@@ -1,4 +1,4 @@
-import { LIMITS, type OfferPage, type Rental } from '@dcompute/shared-types';
+import { CLOSE_CODES, LIMITS, type OfferPage, type Rental } from '@dcompute/shared-types';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BackendApp, type SignedIn, startBackend } from './backend-app.js';
 import { FakeAgent } from './fake-agent.js';
@@ -11,7 +11,7 @@ let renter: SignedIn;
 let agent: FakeAgent;
 
 beforeAll(async () => {
-  backend = await startBackend(proxyEnvironment([proxySeed({ portEnd: 20_999 })]));
+  backend = await startBackend({ ...proxyEnvironment([proxySeed({ portEnd: 20_999 })]), LOG_LEVEL: 'silent' });
   const host = await backend.signUp('LEASE');
   renter = await backend.signUp('RENT');
   await backend.grant(renter.user.id, '1000');
@@ -79,5 +79,26 @@ describe('a renter cannot make a message that the agent would have to cut its co
     expect((await agent.next('spec')).spec.env_vars).toEqual({ A: value, B: value, C: value });
     expect(agent.closed).toBeUndefined();
     expect(Math.max(...agent.frameBytes)).toBeLessThanOrEqual(LIMITS.agentMessageBytes);
+  });
+});
+
+describe('an agent cannot fill the memory of the platform', () => {
+  it('with reports that it sends faster than they can be applied: it is told to come again', async () => {
+    const rental = await rent({});
+    const item = await until('the rental in a list', async () => {
+      await agent.beatAndWait();
+      return agent
+        .all('desired')
+        .flatMap(({ items }) => items)
+        .find(({ rental_id: id }) => id === rental.id);
+    });
+    const report = agent.report(item, 'pulling', { message: 'x'.repeat(900) });
+    const instances = Array.from({ length: LIMITS.instancesPerBeat }, () => report);
+    await backend.db.query('BEGIN');
+    await backend.db.query(`SELECT FROM "Rental" WHERE "id" = $1 FOR UPDATE`, [rental.id]);
+    for (let beat = 0; beat < 60; beat += 1) agent.beat({ instances });
+    const closed = await until('the end of the connection', () => agent.closed);
+    await backend.db.query('ROLLBACK');
+    expect(closed).toMatchObject({ code: CLOSE_CODES.tryAgainLater, reason: 'agent.rate_limited' });
   });
 });

@@ -17,6 +17,8 @@ export class AgentConnection {
   readonly #malformed = new MinuteCount(LIMITS.malformedMessagesPerMinute);
   #tail: Promise<void> = Promise.resolve();
   #queued = 0;
+  #queuedReports = 0;
+  #overrun = false;
 
   constructor(
     readonly socket: WebSocket,
@@ -78,17 +80,26 @@ export class AgentConnection {
   }
 
   /**
-   * Runs work of this connection one after the other, in the order of this call. `work` must not throw. With too much
-   * waiting the agent is told to come again later: its next session begins with everything that it has to say.
+   * Runs work of this connection one after the other, in the order of this call; `reports` says how many reports on
+   * instances it holds in memory. `work` must not throw. With too much waiting the agent is told to come again later and
+   * what waits is dropped: its next session begins with everything that it has to say.
    */
-  enqueue(work: () => Promise<void>): void {
-    if (this.#queued >= GATEWAY_LIMITS.queuedWork) {
+  enqueue(work: () => Promise<void>, reports = 0): void {
+    if (this.#overrun) return;
+    if (this.#queued >= GATEWAY_LIMITS.queuedWork || this.#queuedReports + reports > GATEWAY_LIMITS.queuedReports) {
+      this.#overrun = true;
       if (this.isOpen)
         this.end('agent.rate_limited', 'The platform is behind with your reports. Connect again after a pause.');
       return;
     }
     this.#queued += 1;
-    this.#tail = this.#tail.then(work).finally(() => (this.#queued -= 1));
+    this.#queuedReports += reports;
+    this.#tail = this.#tail
+      .then(() => (this.#overrun ? undefined : work()))
+      .finally(() => {
+        this.#queued -= 1;
+        this.#queuedReports -= reports;
+      });
   }
 }
 

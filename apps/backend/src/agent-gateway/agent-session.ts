@@ -43,16 +43,16 @@ export class AgentSession implements LiveSession {
    * of the database is waited out, and ends the session when it lasts; the next one begins with everything. What fails for
    * another reason is a defect of ours that sending again would not cure: logged and left.
    */
-  apply(news: AgentNews, then: () => void = () => {}): void {
+  apply({ instances, gpus: states }: AgentNews, then: () => void = () => {}): void {
     const { services, connection } = this;
-    const gpus = this.#gpusToApply(news);
+    const gpus = this.#gpusToApply(instances.length > 0, states);
     connection.enqueue(async () => {
       try {
         const limitMs = services.config.heartbeatBridgeMs;
         await retryWhileUnavailable(
           limitMs,
           () => connection.isOpen,
-          () => this.#hand({ ...news, gpus }),
+          () => this.#hand({ instances, gpus }),
         );
       } catch (error) {
         services.logger.error('gateway.news_failed', error, { nodeId: connection.session.nodeId });
@@ -64,7 +64,7 @@ export class AgentSession implements LiveSession {
         }
       }
       then();
-    });
+    }, instances.length);
   }
 
   async #hand({ instances, gpus }: AgentNews): Promise<void> {
@@ -77,8 +77,8 @@ export class AgentSession implements LiveSession {
   }
 
   /** GPU states cost a read, so they are handed on only when they changed or when a report may have freed a GPU. */
-  #gpusToApply({ instances, gpus }: AgentNews): readonly GpuState[] {
-    if (instances.length > 0) this.#gpusDue = true;
+  #gpusToApply(reported: boolean, gpus: readonly GpuState[]): readonly GpuState[] {
+    if (reported) this.#gpusDue = true;
     if (gpus.length === 0) return [];
     const states = gpus.map((gpu) => `${gpu.uuid}:${gpu.clean && gpu.processes === 0}`).join();
     const nowMs = this.services.clock.nowMs();

@@ -35,8 +35,9 @@ export class AgentConnections {
     this.#byHostKey.set(connection.hostKeyId, siblings.add(connection));
   }
 
-  /** Makes a session the one of its node; an older one is never put over a newer one. */
+  /** Makes a session the one of its node; an older one is never put over a newer one, nor one whose socket is gone. */
   goLive(session: LiveSession): void {
+    if (!this.#all.has(session.connection)) return;
     const { nodeId, sessionEpoch } = session.connection.session;
     const present = this.#byNode.get(nodeId);
     if (present && present.connection.session.sessionEpoch > sessionEpoch) return;

@@ -12,8 +12,9 @@ export const GATEWAY_LIMITS = {
   framesPerSecond: 100,
   /** What may wait to be sent on one socket before its agent counts as too slow. */
   sendBufferBytes: 8 * 1024 * 1024,
-  /** Reports of one node that wait to be applied. */
+  /** Messages of one node that wait to be worked on, and reports on instances in them: twice the full set of a large node. */
   queuedWork: 500,
+  queuedReports: 10_000,
   /** Time for a part of a desired list to leave. */
   sendTimeoutMs: 30_000,
   /** Time for sockets to close before they are cut, at shutdown. */

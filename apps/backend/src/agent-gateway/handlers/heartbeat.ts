@@ -19,17 +19,19 @@ export function takeHeartbeat(session: AgentSession, beat: Heartbeat): void {
   }
   services.evidence.hear(connection.session, beat, nowMs);
   for (const ack of beat.acks) services.counters.countAck(ack);
+  // What waits for the database holds on to no more of the message than it needs.
+  const { seq = 0, rev_applied: revApplied } = beat;
   session.apply(beat, () => {
     connection.send({
       event: 'heartbeat_ack',
       data: {
-        seq: beat.seq ?? 0,
+        seq,
         server_time: services.clock.now().toISOString(),
         rev: sync.rev,
         usage_acked: session.takeSettled(),
         run_until: sync.runUntil(),
       },
     });
-    if (beat.rev_applied !== undefined) sync.catchUp(beat.rev_applied);
+    if (revApplied !== undefined) sync.catchUp(revApplied);
   });
 }
