@@ -40,6 +40,21 @@ describe('eventOfReport', () => {
   });
 });
 
+describe('the reason of a report', () => {
+  it('is taken where it is the agent that decides by it', () => {
+    const reason = 'offline_grace_expired' as const;
+    expect(eventOfReport({ phase: 'stopped', reason })).toEqual({ type: 'instance_stopped', reason });
+    expect(eventOfReport({ phase: 'failed', reason: 'pull_failed' })).toMatchObject({ reason: 'pull_failed' });
+  });
+
+  it("is never a decision of the renter's or of the platform, which a host could only pretend", () => {
+    for (const reason of ['renter_stopped', 'balance_exhausted', 'operator_stopped', 'host_lost'] as const) {
+      expect(eventOfReport({ phase: 'stopped', reason })).toEqual({ type: 'instance_stopped', reason: null });
+      expect(eventOfReport({ phase: 'failed', reason })).toEqual({ type: 'instance_failed', reason: 'start_failed' });
+    }
+  });
+});
+
 describe('readyMoment', () => {
   const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second));
   const progress = { phaseStartedAt: at(30), phasesMs: { scheduled: 1000, pulling: 9000 } };

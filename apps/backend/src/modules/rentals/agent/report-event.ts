@@ -1,4 +1,4 @@
-import type { InstanceReport } from '@dcompute/shared-types';
+import type { InstanceReport, RentalEndReason } from '@dcompute/shared-types';
 import type { RentalRecord } from '../life/rental-record.js';
 import type { RentalStateEvent } from '../life/rental-state.js';
 
@@ -16,11 +16,27 @@ export function isCurrentReport(
   );
 }
 
+/** What an agent itself decides by. Decisions of renters and of the platform are known here, and nobody else's to claim. */
+const AGENT_REASONS: ReadonlySet<RentalEndReason> = new Set([
+  'ttl_expired',
+  'node_shutdown',
+  'node_drained',
+  'offline_grace_expired',
+  'image_not_found',
+  'pull_failed',
+  'pull_timeout',
+  'create_failed',
+  'start_failed',
+  'phase_timeout',
+  'instance_exited',
+]);
+
 /**
  * What a report means for its rental; null when it moves nothing. An agent's `running` is its own word: for us the
  * instance is still being probed until the platform itself got through.
  */
 export function eventOfReport(report: Pick<InstanceReport, 'phase' | 'reason'>): RentalStateEvent | null {
+  const reason = report.reason && AGENT_REASONS.has(report.reason) ? report.reason : null;
   switch (report.phase) {
     case 'scheduled':
     case 'pulling':
@@ -33,10 +49,10 @@ export function eventOfReport(report: Pick<InstanceReport, 'phase' | 'reason'>):
     case 'stopping':
       return null;
     case 'stopped':
-      return { type: 'instance_stopped', reason: report.reason ?? null };
+      return { type: 'instance_stopped', reason };
     case 'deleted':
       return { type: 'instance_deleted' };
     case 'failed':
-      return { type: 'instance_failed', reason: report.reason ?? 'start_failed' };
+      return { type: 'instance_failed', reason: reason ?? 'start_failed' };
   }
 }
