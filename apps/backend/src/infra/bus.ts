@@ -7,8 +7,6 @@ import { Logger } from './logger.js';
 export interface BusTopics {
   /** What a node should run has changed. */
   'node.changed': { nodeId: string };
-  /** Specs, prices or connection of a node have changed: its offers must be projected again. */
-  'node.specs_changed': { nodeId: string };
   'node.health_changed': { nodeId: string; status: NodeStatus };
   /** A newer session of a node exists: an older socket has to go. */
   'node.session_started': { nodeId: string; sessionEpoch: number };

@@ -65,8 +65,9 @@ export class Database implements Queryable, OnApplicationShutdown {
     }
   }
 
+  /** Also called twice: by a start that failed, and by whoever cleans up after it. */
   async onApplicationShutdown(): Promise<void> {
-    await this.pool.end();
+    if (!this.pool.ended) await this.pool.end();
   }
 
   async #attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T> {

@@ -25,9 +25,6 @@ export class OffersService implements OnModuleInit, OnModuleDestroy {
 
   onModuleInit(): void {
     this.#subscriptions.push(
-      this.bus.subscribe('node.specs_changed', ({ nodeId }) =>
-        this.db.transaction((tx) => this.projectNode(tx, nodeId)),
-      ),
       this.bus.subscribe('node.health_changed', ({ nodeId }) =>
         this.db.transaction((tx) => this.refreshAvailability(tx, [nodeId])),
       ),
