@@ -134,7 +134,7 @@ async function measureBaseline({ docker, tunnel, pattern }) {
 
 /** Resolves when an SSH banner came through a port of loopback; tries again at once where nobody listens yet. */
 async function bannerThrough(port) {
-  await waitFor('an SSH banner', () => readBanner(port), { timeoutMs: 60_000, intervalMs: 2 });
+  await waitFor('an SSH banner', () => readBanner(port), { timeoutMs: 60_000, intervalMs: 5 });
 }
 
 function readBanner(port) {

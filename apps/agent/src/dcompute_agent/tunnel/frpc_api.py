@@ -13,6 +13,7 @@ from .base import TunnelFault
 from .frpc_config import LOOPBACK, AdminAccess, Json, Proxy
 
 CALL_TIMEOUT_S = 5.0
+STORE = "/api/store/proxies"
 RUNNING = "running"
 START_ERROR = "start error"
 #: frpc's log lines that tell whether it is logged in (0.70); the last one counts.
@@ -78,7 +79,7 @@ class FrpcApi:
 
     async def stored(self) -> Mapping[str, Proxy]:
         """What frpc's store holds, by name."""
-        text = await self._call("GET", "/api/store/proxies")
+        _, text = await self._call("GET", STORE)
         try:
             stored = StoredProxies.model_validate_json(text).proxies
         except ValidationError as error:
@@ -87,7 +88,7 @@ class FrpcApi:
 
     async def statuses(self) -> Mapping[str, ProxyStatus]:
         """Every proxy that frpc works on; none while it is not logged in."""
-        text = await self._call("GET", "/api/status")
+        _, text = await self._call("GET", "/api/status")
         try:
             by_type = STATUS.validate_json(text)
         except ValidationError as error:
@@ -96,25 +97,27 @@ class FrpcApi:
 
     async def put(self, proxy: Proxy) -> None:
         """Adds a proxy; one of the same name is replaced, which also makes frpc try at once."""
-        await self.delete(proxy.name)
-        await self._call("POST", "/api/store/proxies", proxy.definition())
+        status, _ = await self._call("POST", STORE, proxy.definition(), tolerated=HTTPStatus.CONFLICT)
+        if status == HTTPStatus.CONFLICT:
+            await self.delete(proxy.name)
+            await self._call("POST", STORE, proxy.definition())
 
     async def delete(self, name: str) -> None:
         """Removes a proxy; an unknown one is ignored."""
-        await self._call("DELETE", f"/api/store/proxies/{quote(name, safe='')}", missing_ok=True)
+        await self._call("DELETE", f"{STORE}/{quote(name, safe='')}", tolerated=HTTPStatus.NOT_FOUND)
 
     async def _call(
-        self, method: str, path: str, body: Mapping[str, Json] | None = None, *, missing_ok: bool = False
-    ) -> str:
+        self, method: str, path: str, body: Mapping[str, Json] | None = None, *, tolerated: HTTPStatus | None = None
+    ) -> tuple[int, str]:
+        """The status and the text of an answer. An error's status but the tolerated one is a fault."""
         try:
             async with self._session.request(method, self._base + path, json=body) as response:
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TunnelFault(f"frpc does not answer: {error or type(error).__name__}") from error
-        missing = response.status == HTTPStatus.NOT_FOUND and missing_ok
-        if response.status >= HTTPStatus.BAD_REQUEST and not missing:
+        if response.status >= HTTPStatus.BAD_REQUEST and response.status != tolerated:
             raise TunnelFault(f"frpc refused {method} {path}: {response.status} {text[:200]}")
-        return text
+        return response.status, text
 
 
 def login_state(log_text: str) -> tuple[bool, str | None] | None:

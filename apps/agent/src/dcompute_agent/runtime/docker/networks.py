@@ -35,9 +35,11 @@ class Networks:
 
         Raises RuntimeFault(CONFLICT) while another node of this engine still has a network for this rental.
         """
+        labels = _labels(node_id, rental_id)
         async with self._choosing:
-            found = await self._engine.list_networks(_labels(node_id, rental_id))
-            return found[0].id if found else await self._create(node_id, rental_id)
+            networks = await self._engine.list_networks()
+            found = next((network.id for network in networks if labels.items() <= network.labels.items()), None)
+            return found or await self._create(node_id, rental_id, networks)
 
     async def attach(self, node_id: str, rental_id: str, container: ContainerAnswer) -> None:
         """Makes sure that the container will start in the rental's network as it is now.
@@ -66,8 +68,8 @@ class Networks:
             if network.labels.get(LABEL_RENTAL) not in rental_ids:
                 await self._remove(network)
 
-    async def _create(self, node_id: str, rental_id: str) -> str:
-        used = [*self._subnets(await self._engine.list_networks()), *_routes_within(self._range)]
+    async def _create(self, node_id: str, rental_id: str, present: Collection[NetworkAnswer]) -> str:
+        used = [*self._subnets(present), *_routes_within(self._range)]
         for subnet in islice(free_subnets(self._range, used, node_id), MAX_TRIES):
             try:
                 return await self._engine.create_network(network_config(node_id, rental_id, subnet))

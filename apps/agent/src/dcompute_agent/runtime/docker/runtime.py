@@ -3,9 +3,10 @@
 import asyncio
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ...config import DEFAULT_NETWORK_RANGE
 from ...protocol.models import InstanceSpec, PullProgress
@@ -22,24 +23,24 @@ from ..base import (
     RuntimeFault,
 )
 from ..firewall import Firewall, FirewallError, Resolvers, configured_resolvers
-from ..names import LABEL_NODE, LABEL_RENTAL, LABEL_SPEC, container_name
+from ..names import container_name
 from ..profile import EngineAbilities, Json, container_config, gpus_of
-from .answers import ContainerAnswer, ContainerSummary
 from .engine import Engine
-from .guest_files import MARKER_PATH, instance_archive, keys_archive
+from .guest_files import instance_archive, keys_archive
 from .host import HostFacts, look_at_host
 from .images import Images
+from .inspector import Inspector
 from .networks import Networks
 from .preflight import check_engine
-from .reading import container_of, container_of_summary
 from .watch import watch_exits
 
 log = logging.getLogger(__name__)
 
 NETWORK_RANGE = ipaddress.IPv4Network(DEFAULT_NETWORK_RANGE)
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
-MAX_PARALLEL_LOOKS = 8
 FIREWALL_WARNING = "the firewall cannot be set here: only the node's owner may rent it"
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,7 @@ class DockerRuntime:
         self._networks = Networks(self._engine, settings.network_range)
         self._firewall = Firewall(settings.resolvers)
         self._abilities = EngineAbilities()
-        self._looks = asyncio.Semaphore(MAX_PARALLEL_LOOKS)
-        #: Of the containers that were last seen running.
-        self._started_tokens: dict[str, str] = {}
+        self._inspector = Inspector(self._engine, self._node_id)
 
     async def load(self) -> EngineFacts:
         """Checks the engine and removes the networks that no running container of the node uses."""
@@ -105,12 +104,11 @@ class DockerRuntime:
 
     async def list_containers(self) -> Sequence[Container]:
         """All containers of this node."""
-        node_id = self._known_node_id()
-        return [] if node_id is None else await self._list({LABEL_NODE: node_id})
+        return [] if self._known_node_id() is None else await self._inspector.list_all()
 
     async def find(self, rental_id: str) -> Sequence[Container]:
         """The containers of one rental on this node."""
-        return await self._list({LABEL_NODE: self._node_id(), LABEL_RENTAL: rental_id})
+        return await self._inspector.list_all(rental_id)
 
     async def ensure_image(self, spec: InstanceSpec, on_progress: ProgressSink) -> Image:
         """Has the image on this machine. Raises RuntimeFault(IMAGE_NOT_FOUND, PULL_FAILED, REFUSED)."""
@@ -119,37 +117,27 @@ class DockerRuntime:
     async def create(self, spec: InstanceSpec, incarnation: int, image: Image, ssh_keys: Sequence[str]) -> Container:
         """Makes the container, complete but not started; one that is there already is adopted or replaced (R4)."""
         node_id = self._node_id()
-        name = container_name(spec.rental_id, incarnation)
         guest = await self._read_guest()
-        await self._networks.ensure(node_id, spec.rental_id)
-        adopted = await self._adopt_or_remove(name, spec, incarnation)
-        if adopted is not None:
-            await self.write_keys(adopted, ssh_keys)
-            return adopted
-        try:
-            container_id = await self._engine.create_container(name, self._config(spec, incarnation, image))
-        except RuntimeFault as fault:
-            if fault.kind is not FaultKind.MISSING:
-                raise
-            # The image went away since it was looked up: hosts clear up.
-            image = await self._images.ensure(spec, _ignore_progress)
-            container_id = await self._engine.create_container(name, self._config(spec, incarnation, image))
-        await self._engine.put_files(container_id, instance_archive(spec, image, guest, ssh_keys))
-        return await self._look(container_id)
+        # A container names its network and needs it only when it starts: the engine makes both at the same time.
+        made, _ = await _both(
+            self._make(spec, incarnation, image, ssh_keys, guest),
+            self._networks.ensure(node_id, spec.rental_id),
+        )
+        return made
 
     async def start(self, container: Container) -> Container:
         """Starts a complete container in its network, behind the firewall; one that runs is left alone."""
         node_id = self._node_id()
         answer = await self._engine.inspect_container(container.container_id)
-        present = await self._describe(answer, node_id)
+        # A container that was seen complete stays so.
+        present = self._inspector.describe(answer, is_complete=container.state is not ContainerState.INCOMPLETE)
         if present.state is ContainerState.RUNNING:
             return present
         if present.state is ContainerState.INCOMPLETE:
             raise RuntimeFault(FaultKind.INTERNAL, f"container {container.container_id} was never finished")
-        await self.assert_firewall()
-        await self._networks.attach(node_id, container.rental_id, answer)
+        await _both(self.assert_firewall(), self._networks.attach(node_id, container.rental_id, answer))
         await self._engine.start_container(container.container_id)
-        return await self._look(container.container_id)
+        return await self._inspector.look(container.container_id)
 
     async def write_keys(self, container: Container, ssh_keys: Sequence[str]) -> None:
         """Replaces the authorized keys; the next login is checked against them."""
@@ -162,7 +150,7 @@ class DockerRuntime:
             raise RuntimeFault(FaultKind.INTERNAL, "the instance publishes no SSH port")
 
         async def check() -> None:
-            present = await self._look(container.container_id)
+            present = await self._inspector.look(container.container_id)
             if present.state is not ContainerState.RUNNING:
                 raise RuntimeFault(FaultKind.INTERNAL, f"the instance ended with exit code {present.exit_code}")
 
@@ -172,7 +160,7 @@ class DockerRuntime:
         """Ends the container and gives its network back."""
         await self._engine.stop_container(container.container_id, grace_s)
         await self._networks.drop(self._node_id(), container.rental_id)
-        return await self._look(container.container_id)
+        return await self._inspector.look(container.container_id)
 
     async def remove(self, container: Container) -> None:
         """Removes the container with all it has; one that is gone is no error."""
@@ -181,7 +169,7 @@ class DockerRuntime:
         except RuntimeFault as fault:
             if fault.kind is not FaultKind.MISSING:
                 raise
-        self._started_tokens.pop(container.container_id, None)
+        self._inspector.forget(container.container_id)
         await self._networks.drop(self._node_id(), container.rental_id)
 
     async def assert_firewall(self) -> bool:
@@ -223,47 +211,35 @@ class DockerRuntime:
         except OSError as error:
             raise RuntimeFault(FaultKind.INTERNAL, f"the guest cannot be read: {error}") from error
 
-    async def _list(self, labels: Mapping[str, str]) -> list[Container]:
-        node_id = self._node_id()
-        summaries = await self._engine.list_containers(labels)
-        found = await asyncio.gather(*(self._look_if_there(summary, node_id) for summary in summaries))
-        return [container for container in found if container is not None]
-
-    async def _look_if_there(self, summary: ContainerSummary, node_id: str) -> Container | None:
+    async def _make(
+        self, spec: InstanceSpec, incarnation: int, image: Image, ssh_keys: Sequence[str], guest: bytes
+    ) -> Container:
+        """Makes and fills the container; adopts or replaces the one that has its name."""
+        name = container_name(spec.rental_id, incarnation)
         try:
-            async with self._looks:
-                answer = await self._engine.inspect_container(summary.id)
-                container = container_of(answer, node_id, has_marker=await self._has_marker(answer))
+            container_id, image = await self._create(name, spec, incarnation, image)
         except RuntimeFault as fault:
-            # It went away since it was listed.
-            if fault.kind is FaultKind.MISSING:
-                return None
-            if not isinstance(fault.__cause__, TimeoutError):
+            if fault.kind is not FaultKind.CONFLICT:
                 raise
-            # One container that hangs must not hide the others (R9).
-            log.warning("container_hangs", extra={"container": summary.id})
-            return container_of_summary(summary, node_id, self._started_tokens.get(summary.id, ""))
-        if container is not None and container.state is ContainerState.RUNNING:
-            self._started_tokens[container.container_id] = container.started_token
-        else:
-            self._started_tokens.pop(summary.id, None)
-        return container
+            adopted = await self._adopt_or_remove(name, spec, incarnation)
+            if adopted is not None:
+                await self.write_keys(adopted, ssh_keys)
+                return adopted
+            container_id, image = await self._create(name, spec, incarnation, image)
+        # The marker is the archive's last file: once the engine has taken all of it, the container is complete.
+        await self._engine.put_files(container_id, instance_archive(spec, image, guest, ssh_keys))
+        return Container(container_id, spec.rental_id, incarnation, spec.spec_sha, ContainerState.STOPPED)
 
-    async def _look(self, container_id: str) -> Container:
-        return await self._describe(await self._engine.inspect_container(container_id), self._node_id())
-
-    async def _describe(self, answer: ContainerAnswer, node_id: str) -> Container:
-        container = container_of(answer, node_id, has_marker=await self._has_marker(answer))
-        if container is None:
-            raise RuntimeFault(FaultKind.CONFLICT, f"container {answer.id} is not this node's")
-        return container
-
-    async def _has_marker(self, answer: ContainerAnswer) -> bool:
-        """Whether everything was written into a container that never ran."""
-        if answer.state.was_started:
-            return False
-        marker = await self._engine.read_file(answer.id, MARKER_PATH)
-        return marker is not None and marker.decode(errors="replace") == answer.config.labels.get(LABEL_SPEC)
+    async def _create(self, name: str, spec: InstanceSpec, incarnation: int, image: Image) -> tuple[str, Image]:
+        """Makes an empty container; returns its id and the image that it has. Raises RuntimeFault(CONFLICT)."""
+        try:
+            return await self._engine.create_container(name, self._config(spec, incarnation, image)), image
+        except RuntimeFault as fault:
+            if fault.kind is not FaultKind.MISSING:
+                raise
+        # The image went away since it was looked up: hosts clear up.
+        image = await self._images.ensure(spec, _ignore_progress)
+        return await self._engine.create_container(name, self._config(spec, incarnation, image)), image
 
     async def _adopt_or_remove(self, name: str, spec: InstanceSpec, incarnation: int) -> Container | None:
         """The container that has the name, if it is the wanted one; another one is removed.
@@ -271,7 +247,7 @@ class DockerRuntime:
         Raises RuntimeFault(CONFLICT) when it is not this node's: nobody else's container is ever touched (R5).
         """
         try:
-            found = await self._look(name)
+            found = await self._inspector.look(name)
         except RuntimeFault as fault:
             if fault.kind is FaultKind.MISSING:
                 return None
@@ -288,9 +264,19 @@ class DockerRuntime:
         return None
 
     async def _drop_idle_networks(self, node_id: str) -> None:
-        running = {c.rental_id for c in await self._list({LABEL_NODE: node_id}) if c.state is ContainerState.RUNNING}
+        running = {c.rental_id for c in await self._inspector.list_all() if c.state is ContainerState.RUNNING}
         await self._networks.drop_all_but(node_id, running)
 
 
 def _ignore_progress(_: PullProgress) -> None:
     """For a pull that nobody watches."""
+
+
+async def _both(first: Coroutine[Any, Any, First], second: Coroutine[Any, Any, Second]) -> tuple[First, Second]:
+    """Does two things at the same time and ends with both of them ended; then the first fault is raised."""
+    one, other = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(other, BaseException):
+        raise other
+    return one, other
