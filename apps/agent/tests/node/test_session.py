@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import time
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import pytest
 
 from dcompute_agent.connection.dialogue import MAX_MALFORMED
+from dcompute_agent.journal.store import Change, JournalStore
 from dcompute_agent.protocol import models as m
 from dcompute_agent.runtime.simulated import SimulatedSettings
 
@@ -99,6 +102,29 @@ async def test_usage_comes_signed_and_again_until_it_is_committed(backend: Backe
         again = await session.expect(m.Heartbeat, lambda beat: beat.usage)
         assert again.usage[0] == segment
         await until(lambda: segment.segment_id not in agent.parts.journal.segments, what="the commit to be noted")
+
+
+async def test_a_usage_segment_is_on_disk_before_the_backend_hears_of_it(
+    backend: BackendDouble, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: set[object] = set()
+    commit = JournalStore.commit
+
+    def commit_slowly(store: JournalStore, changes: Sequence[Change]) -> None:
+        time.sleep(0.1)
+        commit(store, changes)
+        on_disk.update(change.values[0] for change in changes if "INTO usage_segment" in change.sql)
+
+    monkeypatch.setattr(JournalStore, "commit", commit_slowly)
+    async with host.agent():
+        session = await join(backend)
+        await run(session, 1, wish())
+        heard = 0
+        while heard < 5:
+            beat = await session.expect(m.Heartbeat, lambda beat: beat.usage)
+            assert {segment.segment_id for segment in beat.usage} <= on_disk
+            heard += len(beat.usage)
+            session.heard.clear()
 
 
 async def test_a_list_whose_parts_are_of_two_revisions_has_no_effect(backend: BackendDouble, host: Host) -> None:

@@ -103,6 +103,7 @@ class Beats:
             segment
             for segment in self._journal.segments.values()
             if now_ms - self._sent_segments.get(segment.segment_id, -RESEND_AFTER_MS) >= RESEND_AFTER_MS
+            and not self._journal.is_being_written(segment.segment_id)
         )
         chosen = take(due, size_of, max_count=MAX_SEGMENTS, max_bytes=SEGMENTS_BYTES)
         self._sent_segments |= {segment.segment_id: now_ms for segment in chosen}

@@ -30,6 +30,8 @@ class Journal:
         self._records = image.records
         self._specs = image.specs
         self._segments = image.segments
+        #: Segment id -> number of its change, until that is on disk.
+        self._unwritten: dict[str, int] = {}
         self._meta = image.meta
         self._pending: list[Change] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
@@ -87,6 +89,14 @@ class Journal:
         self._segments[segment.segment_id] = segment
         values = (segment.segment_id, segment.model_dump_json())
         self._note(Change("INSERT OR IGNORE INTO usage_segment (segment_id, segment) VALUES (?, ?)", values))
+        self._unwritten[segment.segment_id] = self._noted
+
+    def is_being_written(self, segment_id: str) -> bool:
+        """A segment that may not be sent yet: forgotten after it was sent, it would be cut anew and otherwise.
+
+        While the disk takes nothing, sending is the best that can be done for it.
+        """
+        return segment_id in self._unwritten and self._failure is None
 
     def drop_segments(self, segment_ids: Iterable[str]) -> None:
         """Forgets segments that the backend has committed; unknown ids are ignored."""
@@ -130,6 +140,7 @@ class Journal:
         else:
             self._committed += len(batch)
             self._failure = None
+            self._unwritten = {name: noted for name, noted in self._unwritten.items() if noted > self._committed}
         self._commit = None
         if self._pending and self._failure is None:
             self._kick()
