@@ -1,6 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import { type Me, type Role, type User, formatAmountMicros, parseAmountMicros } from '@dcompute/shared-types';
-import { AppError, Audit, Database, type Principal, type Queryable, type Tx, notFound } from '../../infra/index.js';
+import {
+  AppError,
+  Audit,
+  Database,
+  type Principal,
+  type Queryable,
+  type Tx,
+  assertScope,
+  notFound,
+} from '../../infra/index.js';
 
 /** A row of `User`. */
 export interface AccountRow {
@@ -90,6 +99,7 @@ export class AccountsService {
     principal: Principal,
     change: { displayName?: string | undefined; role?: Role | undefined },
   ): Promise<User> {
+    assertScope(principal, 'account:write');
     return await this.db.transaction(async (tx) => {
       if (principal.accountId !== principal.personId) await assertManager(tx, principal);
       const [row] = await tx.query<AccountRow>(

@@ -15,6 +15,7 @@ import {
   type Principal,
   type Queryable,
   type Tx,
+  assertScope,
   notFound,
 } from '../../infra/index.js';
 import { IdempotencyService } from '../idempotency/index.js';
@@ -52,7 +53,7 @@ export class TeamsService {
 
   /** Throws quota.exceeded, auth.forbidden where Clerk has the teams. */
   async create(principal: Principal, key: string | undefined, request: CreateTeamRequest): Promise<User> {
-    this.#refuseUnderClerk();
+    this.#assertMayChange(principal);
     if (boundTeamOf(principal) !== null)
       throw new AppError('auth.forbidden', { detail: 'An API key of a team acts for that team only.' });
     const scope = { accountId: principal.personId, route: 'POST /api/v1/teams', key, body: request };
@@ -79,7 +80,7 @@ export class TeamsService {
 
   /** Throws resource.not_found, auth.forbidden, quota.exceeded, team.last_owner. */
   async setMember(principal: Principal, teamId: string, request: SetTeamMemberRequest): Promise<TeamMember> {
-    this.#refuseUnderClerk();
+    this.#assertMayChange(principal);
     return await this.db.transaction(async (tx) => {
       await lockTeam(tx, teamId);
       const mine = await ownRoleIn(tx, teamId, principal);
@@ -101,7 +102,7 @@ export class TeamsService {
 
   /** Throws resource.not_found, auth.forbidden, team.last_owner. */
   async removeMember(principal: Principal, teamId: string, personId: string): Promise<void> {
-    this.#refuseUnderClerk();
+    this.#assertMayChange(principal);
     await this.db.transaction(async (tx) => {
       await lockTeam(tx, teamId);
       const mine = await ownRoleIn(tx, teamId, principal);
@@ -113,7 +114,8 @@ export class TeamsService {
     });
   }
 
-  #refuseUnderClerk(): void {
+  #assertMayChange(principal: Principal): void {
+    assertScope(principal, 'account:write');
     if (this.embedded.enabled) return;
     throw new AppError('auth.forbidden', {
       detail: 'Teams of this platform are Clerk organisations: change them there.',

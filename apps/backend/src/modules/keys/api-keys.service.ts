@@ -15,6 +15,7 @@ import {
   Prisma,
   type Principal,
   type Tx,
+  assertScope,
   newBearerSecret,
   notFound,
 } from '../../infra/index.js';
@@ -48,6 +49,7 @@ export class ApiKeysService {
 
   /** Throws auth.scope_missing or auth.forbidden for a scope that the maker lacks, quota.exceeded, request.invalid. */
   async create(principal: Principal, key: string | undefined, request: CreateApiKeyRequest): Promise<CreatedApiKey> {
+    assertScope(principal, 'keys:write');
     const scopes = [...new Set(request.scopes)].toSorted();
     refuseHigherScopes(principal, scopes);
     const scope = { accountId: principal.accountId, route: 'POST /api/v1/api-keys', key, body: request, secret: true };
@@ -68,6 +70,7 @@ export class ApiKeysService {
 
   /** Idempotent. Throws resource.not_found. */
   async revoke(principal: Principal, id: string): Promise<void> {
+    assertScope(principal, 'keys:write');
     await this.db.transaction(async (tx) => {
       const [row] = await tx.query<{ revokedAt: Date | null }>(
         'SELECT "revokedAt" FROM "ApiKey" WHERE "id" = $1 AND "userId" = $2 FOR UPDATE',

@@ -1,6 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { CreateSshKeyRequest, PageQuery, SshKey, SshKeyPage } from '@dcompute/shared-types';
-import { AppError, Audit, Database, Prisma, type Principal, type Tx, notFound } from '../../infra/index.js';
+import {
+  AppError,
+  Audit,
+  Database,
+  Prisma,
+  type Principal,
+  type Tx,
+  assertScope,
+  notFound,
+} from '../../infra/index.js';
 import { IdempotencyService } from '../idempotency/index.js';
 import { cursorAfter, pageArguments } from './key-page.js';
 import { type SshPublicKeyFacts, readSshPublicKey } from './ssh-public-key.js';
@@ -28,6 +37,7 @@ export class SshKeysService {
 
   /** Throws ssh_key.exists, quota.exceeded, request.invalid. */
   async create(principal: Principal, key: string | undefined, request: CreateSshKeyRequest): Promise<SshKey> {
+    assertScope(principal, 'keys:write');
     const facts = readSshPublicKey(request.publicKey);
     const scope = { accountId: principal.accountId, route: 'POST /api/v1/ssh-keys', key, body: request };
     return await this.idempotency.run(scope, async (tx) => {
@@ -43,6 +53,7 @@ export class SshKeysService {
 
   /** Throws resource.not_found. */
   async remove(principal: Principal, id: string): Promise<void> {
+    assertScope(principal, 'keys:write');
     await this.db.transaction(async (tx) => {
       const [row] = await tx.query<{ name: string; fingerprint: string }>(
         'DELETE FROM "SshKey" WHERE "id" = $1 AND "userId" = $2 RETURNING "name", "fingerprint"',

@@ -6,7 +6,7 @@ import {
   formatAmountMicros,
   parseAmountMicros,
 } from '@dcompute/shared-types';
-import { AppError, Audit, Ids, Outbox, type Principal, type Tx } from '../../infra/index.js';
+import { AppError, Audit, Ids, Outbox, type Principal, type Tx, assertScope } from '../../infra/index.js';
 import { IdempotencyService } from '../idempotency/index.js';
 import { AccountsService } from '../identity/index.js';
 import { LedgerService } from './ledger.service.js';
@@ -27,8 +27,9 @@ export class CreditsService {
     private readonly ids: Ids,
   ) {}
 
-  /** Throws ledger.invalid_amount, resource.not_found and what IdempotencyService throws. */
+  /** For operators. Throws ledger.invalid_amount, resource.not_found and what IdempotencyService throws. */
   async grant(principal: Principal, key: string | undefined, request: GrantCreditRequest): Promise<GrantedCredit> {
+    assertScope(principal, 'operator');
     const amountMicros = parseAmountMicros(request.amount);
     if (amountMicros <= 0n || amountMicros > MAX_GRANT_MICROS) {
       throw new AppError('ledger.invalid_amount', {

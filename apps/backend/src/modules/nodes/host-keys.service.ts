@@ -7,6 +7,8 @@ import {
   Clock,
   Database,
   type Principal,
+  assertRole,
+  assertScope,
   decodeCursor,
   encodeCursor,
   hashBearerSecret,
@@ -48,6 +50,8 @@ export class HostKeysService {
 
   /** Makes a key. Its secret is in this answer (and in its replay under the same idempotency key) and nowhere else. */
   async create(principal: Principal, body: CreateHostKeyRequest, key: string | undefined): Promise<CreatedHostKey> {
+    assertScope(principal, 'keys:write');
+    assertRole(principal.role, 'LEASE');
     const request = { accountId: principal.accountId, route: 'POST /api/v1/host-keys', key, body, secret: true };
     return await this.idempotency.run(request, async (tx) => {
       const { secret, prefix, hash } = newBearerSecret('dhk_');
@@ -80,6 +84,7 @@ export class HostKeysService {
 
   /** Revokes a key; its agents are cut off at once. Doing it twice changes nothing. */
   async revoke(principal: Principal, hostKeyId: string): Promise<void> {
+    assertScope(principal, 'keys:write');
     await this.db.transaction(async (tx) => {
       const [key] = await tx.query<{ revokedAt: Date | null }>(
         `SELECT "revokedAt" FROM "HostKey" WHERE "id" = $1 AND "userId" = $2 FOR UPDATE`,

@@ -66,7 +66,7 @@ export class NodesService {
 
   /** Changes name or prices. Offers follow in the same transaction; running rentals keep their rates. */
   async update(principal: Principal, nodeId: string, change: UpdateNodeRequest): Promise<HostNode> {
-    assertRole(principal.role, 'LEASE');
+    assertMayProvide(principal);
     return await this.#change(principal, nodeId, 'node.update', change, async (tx) => {
       await tx.query(
         `UPDATE "HostNode" SET "name" = coalesce($2, "name"), "pricingConfig" = coalesce($3::jsonb, "pricingConfig")
@@ -79,7 +79,7 @@ export class NodesService {
 
   /** Lets nothing new onto a node, or lets it again. What runs there goes on either way. */
   async drain(principal: Principal, nodeId: string, mode: DrainMode): Promise<HostNode> {
-    assertRole(principal.role, 'LEASE');
+    assertMayProvide(principal);
     return await this.#change(principal, nodeId, 'node.drain', { mode }, async (tx) => {
       await tx.query(`UPDATE "HostNode" SET "draining" = $2 WHERE "id" = $1`, [nodeId, mode === 'no_new']);
       await this.offers.refreshAvailability(tx, [nodeId]);
@@ -162,6 +162,11 @@ export class NodesService {
       return toHostNode(await findNode(tx, principal, nodeId));
     });
   }
+}
+
+function assertMayProvide(principal: Principal): void {
+  assertScope(principal, 'nodes:write');
+  assertRole(principal.role, 'LEASE');
 }
 
 /** Capacity is locked before its node, everywhere: so says the order of locks. */
