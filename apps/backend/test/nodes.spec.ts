@@ -69,13 +69,14 @@ describe('a node', () => {
     const stranger = await market.backend.signUp('LEASE');
     const operator = await market.backend.operator();
     const path = `/api/v1/nodes/${node.nodeId}`;
-    for (const request of [
-      stranger.client.get(path),
-      stranger.client.patch(path, { name: 'mine' }),
-      stranger.client.post(`${path}/drain`),
-    ]) {
-      expect(await refusalOf(request)).toBe('resource.not_found');
-    }
+    const refused = await Promise.all(
+      [
+        stranger.client.get(path),
+        stranger.client.patch(path, { name: 'mine' }),
+        stranger.client.post(`${path}/drain`),
+      ].map(refusalOf),
+    );
+    expect(new Set(refused)).toEqual(new Set(['resource.not_found']));
     expect(await refusalOf(node.host.client.post(`${path}/confirm`))).toBe('auth.forbidden');
     expect(await operator.client.get(path)).toMatchObject({ id: node.nodeId });
     expect((await stranger.client.get<HostNodePage>('/api/v1/nodes')).items).toEqual([]);
@@ -94,6 +95,18 @@ describe('a node', () => {
     );
     expect(await viewOf(node)).toMatchObject({ name: 'renamed', pricingConfig: dearer });
     expect(await auditsOf(node.nodeId)).toEqual(['node.enrol', 'node.update', 'node.update']);
+  });
+
+  it('takes the highest price for everything it may have, and refuses a higher one', async () => {
+    const most = 2 ** 17;
+    const node = await market.node({ ...specsOf(32, 4096), ram_mib: most * 1024, disk_gib: 8_388_608 });
+    const { pricingConfig } = await viewOf(node);
+    const all = (price: string) => Object.fromEntries(Object.keys(pricingConfig).map((part) => [part, price]));
+    const change = (price: string) =>
+      node.host.client.patch<HostNode>(`/api/v1/nodes/${node.nodeId}`, { pricingConfig: all(price) });
+    expect((await change('999999.999999')).pricingConfig.gpuPerHour).toBe('999999.999999');
+    expect(await market.offersOf(node)).toHaveLength(6);
+    expect(await refusalOf(change('1000000'))).toBe('request.invalid');
   });
 
   it('that shrinks keeps what is rented and has never less than nothing free', async () => {
