@@ -4,6 +4,8 @@ import { AppError, Database, SecretsVault, type Tx } from '../../infra/index.js'
 
 const KEEP_DAYS = 7;
 const MAX_KEY_LENGTH = 255;
+/** Keys of one statement that forgets them. */
+const FORGET_BATCH = 1_000;
 
 export interface IdempotentRequest {
   readonly accountId: string;
@@ -51,6 +53,18 @@ export class IdempotencyService {
     });
   }
 
+  /** Removes keys whose time is over, with the secrets in their answers. */
+  async forgetExpired(): Promise<void> {
+    for (;;) {
+      const forgotten = await this.db.query(
+        `${FORGET} WHERE "id" IN (SELECT "id" FROM "IdempotencyKey" WHERE "expiresAt" <= now() LIMIT $1 FOR UPDATE SKIP LOCKED)
+         ${FORGET_SECRETS}`,
+        [FORGET_BATCH],
+      );
+      if (forgotten.length < FORGET_BATCH) return;
+    }
+  }
+
   /** Held until the transaction ends; a duplicate that comes meanwhile is told to try again. */
   async #lock(tx: Tx, request: IdempotentRequest, key: string): Promise<void> {
     const [row] = await tx.query<{ locked: boolean }>(
@@ -92,16 +106,24 @@ export class IdempotencyService {
   ): Promise<void> {
     const json = JSON.stringify(stored.response);
     const secretId = request.secret ? await this.vault.seal(tx, 'idempotent_response', json) : null;
+    // What is still there under this key has expired: `#find` did not see it.
+    await tx.query(`${FORGET} WHERE "userId" = $1 AND "route" = $2 AND "key" = $3 ${FORGET_SECRETS}`, [
+      request.accountId,
+      request.route,
+      stored.key,
+    ]);
     await tx.query(
       `INSERT INTO "IdempotencyKey" ("userId", "route", "key", "requestHash", "status", "response", "responseSecretId", "expiresAt")
-       VALUES ($1, $2, $3, $4, 201, $5, $6, now() + make_interval(days => $7))
-       ON CONFLICT ("userId", "route", "key") DO UPDATE
-         SET "requestHash" = excluded."requestHash", "response" = excluded."response",
-             "responseSecretId" = excluded."responseSecretId", "createdAt" = now(), "expiresAt" = excluded."expiresAt"`,
+       VALUES ($1, $2, $3, $4, 201, $5, $6, now() + make_interval(days => $7))`,
       [request.accountId, request.route, stored.key, stored.requestHash, secretId ? null : json, secretId, KEEP_DAYS],
     );
   }
 }
+
+const FORGET = 'WITH gone AS (DELETE FROM "IdempotencyKey"';
+const FORGET_SECRETS = `RETURNING "id", "responseSecretId"), secret AS (
+  DELETE FROM "Secret" WHERE "id" IN (SELECT "responseSecretId" FROM gone)
+) SELECT "id" FROM gone`;
 
 function requireKey(key: string | undefined): string {
   if (key && key.length <= MAX_KEY_LENGTH) return key;
