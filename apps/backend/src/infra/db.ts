@@ -22,6 +22,8 @@ const MAX_ATTEMPTS = 6;
 /** Serialization failure, deadlock: the only errors that a second attempt can cure. */
 const RETRYABLE_STATES = new Set(['40001', '40P01']);
 const STATEMENT_TIMEOUT_MS = 30_000;
+/** A server that vanished without a word never answers: then it is we who give up, and the connection with it. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000;
 
 const types = new pg.TypeOverrides();
 types.setTypeParser(pg.types.builtins.INT8, (text: string) => BigInt(text));
@@ -39,6 +41,8 @@ export class Database implements Queryable, OnApplicationShutdown {
       max: config.poolSize,
       types,
       statement_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: ANSWER_TIMEOUT_MS,
+      keepAlive: true,
       idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
       connectionTimeoutMillis: 10_000,
     });
@@ -112,8 +116,8 @@ export function constraintOf(error: unknown): string | undefined {
 const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE']);
 /** Connection exceptions, shutdown of the server, too many connections. */
 const UNAVAILABLE_STATES = /^(08|57P0[1-3]|53300)/;
-/** What the driver says without a code: its pool is exhausted or its socket has gone. */
-const UNAVAILABLE_MESSAGES = /^(timeout exceeded when trying to connect|Connection terminated)/;
+/** What the driver says without a code: its pool is exhausted, its socket has gone, or no answer came. */
+const UNAVAILABLE_MESSAGES = /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout)/;
 
 /** Whether an error says that the database cannot be reached now, so that the same request may succeed later. */
 export function isDatabaseUnavailable(error: unknown): boolean {
