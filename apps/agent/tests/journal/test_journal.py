@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_a_torn_log_leaves_a_state_that_was_once_committed(
     for folder in (live, torn):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-    store = JournalStore(live / JOURNAL_FILE)
+    store = JournalStore(live / JOURNAL_FILE, reserve_bytes=0)
     try:
         for number in range(1, commits + 1):
             # Two changes that belong together: half a commit must never be seen.
@@ -162,7 +163,7 @@ def test_a_torn_log_leaves_a_state_that_was_once_committed(
         store.close()
     (torn / f"{JOURNAL_FILE}-wal").write_bytes(log[: int(len(log) * cut)] + garbage)
 
-    reopened = JournalStore(torn / JOURNAL_FILE)
+    reopened = JournalStore(torn / JOURNAL_FILE, reserve_bytes=0)
     try:
         records = reopened.load().records
         gens = {record.gen for record in records.values()}
@@ -183,6 +184,7 @@ async def test_a_full_disk_is_said_and_nothing_noted_is_lost_by_it(tmp_path: Pat
     store._db.execute(f"PRAGMA max_page_count={pages}")
     for number in range(100):
         journal.put(Record(desired=wish(number)))
+    journal.put_meta("more than the reserve holds", "x" * 8_000_000)
 
     with pytest.raises(JournalError, match="full"):
         await journal.durable()
@@ -195,6 +197,32 @@ async def test_a_full_disk_is_said_and_nothing_noted_is_lost_by_it(tmp_path: Pat
         assert len(again.records) == 100
     finally:
         await again.close()
+
+
+@pytest.mark.docker
+async def test_on_a_disk_that_an_instance_filled_stops_can_still_be_written_down(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        journal = Journal.open(tmp_path)
+        with pytest.raises(OSError, match="No space left"):
+            fill_up(tmp_path / "filler")
+
+        for number in range(1000):
+            journal.put(Record(desired=wish(number % 50, gen=number)))
+            await journal.durable()
+
+        on_disk = JournalStore(tmp_path / JOURNAL_FILE)
+        assert max(record.gen for record in on_disk.load().records.values()) == 999
+        on_disk.close()
+        await journal.close()
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 async def test_many_changes_share_few_commits(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ async def test_r1_nothing_is_made_for_a_generation_that_is_not_on_disk(
         store._db.execute(f"PRAGMA max_page_count={pages}")
         # The disk is full: until there is room, no container may appear.
         for number in range(60):
-            agent.parts.journal.put_meta(f"filler-{number}", "x" * 4000)
+            agent.parts.journal.put_meta(f"filler-{number}", "x" * 100_000)
         with pytest.raises(Exception, match="full"):
             await agent.desire(1, wish())
         for _ in range(50):
@@ -88,7 +88,7 @@ async def test_the_last_word_of_an_instance_is_said_once_the_disk_has_room_again
         pages = journal._store._db.execute("PRAGMA page_count").fetchone()[0]
         journal._store._db.execute(f"PRAGMA max_page_count={pages}")
         for number in range(60):
-            journal.put_meta(f"filler-{number}", "x" * 4000)
+            journal.put_meta(f"filler-{number}", "x" * 100_000)
         await machine.end(next(iter(machine.containers)), 9)
         await until(lambda: placement.record.end is not None, what="the failure to be known")
         for _ in range(50):

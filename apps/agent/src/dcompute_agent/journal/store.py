@@ -1,5 +1,6 @@
 """The journal's file: SQLite, WAL, synchronous=FULL, so that a committed change survives a loss of power."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -9,6 +10,11 @@ from pathlib import Path
 from ..protocol.models import DesiredInstance, InstancePhase, InstanceSpec, RentalEndReason, UsageSegment
 from .records import LocalEnd, MeterRun, Record
 
+log = logging.getLogger(__name__)
+
+RESERVE_BYTES = 1024 * 1024
+#: The log begins anew after this many pages of 4 KiB, which the reserve holds.
+LOG_PAGES = 200
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE instance (
@@ -54,13 +60,29 @@ class Image:
 class JournalStore:
     """The only user of the SQLite connection; every call blocks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         # The file holds registry logins and host keys: nobody else may read it, from its first byte on.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         self._migrate()
+        if reserve_bytes:
+            self._reserve(reserve_bytes)
+
+    def _reserve(self, reserve_bytes: int) -> None:
+        """Room in the file and its log for what must be written while the disk is full.
+
+        An instance may fill the disk, and only a stop that was written down first (R1) can end that.
+        """
+        try:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('reserve', printf('%.*c', ?, 'x'))", (reserve_bytes,))
+            self._db.execute("DELETE FROM meta WHERE key = 'reserve'")
+            # From here on the log is written from its beginning again.
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        except sqlite3.OperationalError as error:
+            log.warning("journal_without_reserve", extra={"error": str(error)})
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
