@@ -39,6 +39,23 @@ describe('what time decides', () => {
     expect(await viewOf(it)).toMatchObject({ status: 'STOPPING', endReason: 'probe_timeout' });
   });
 
+  it('does not hold it against an instance that its guard was away: failures count from its return', async () => {
+    const it = await rentWhole(market);
+    await it.node.run(it.rental);
+    market.advance(30_000);
+    await it.node.probe(it.rental, false);
+    market.advance(3_600_000);
+    await it.node.probe(it.rental, false);
+    await market.sweeper.stopUnprovable();
+    expect(await viewOf(it)).toMatchObject({ status: 'RUNNING' });
+    for (let passedMs = 0; passedMs < 300_000; passedMs += 30_000) {
+      market.advance(30_000);
+      await it.node.probe(it.rental, false);
+    }
+    await market.sweeper.stopUnprovable();
+    expect(await viewOf(it)).toMatchObject({ status: 'STOPPING', endReason: 'probe_timeout' });
+  });
+
   it('does not hold a silent node, or a silent guard, against the instance', async () => {
     const [silentNode, silentGuard] = [await rentWhole(market), await rentWhole(market)];
     for (const it of [silentNode, silentGuard]) {

@@ -1,4 +1,5 @@
 import type { Queryable } from '../../../infra/index.js';
+import { PLATFORM_COMPONENT } from '../../metering/index.js';
 
 /** Rentals of one kind of work in one sweep: what is left over comes next time, a second later. */
 export const SWEEP_BATCH = 200;
@@ -38,7 +39,7 @@ export async function findLost(db: Queryable): Promise<string[]> {
 /**
  * Running rentals whose SSH port has failed every probe since `failingSince` or longer, while probes go on and their
  * node's heartbeats come in: neither side gains by breaking SSH. The time before the node's present connection does not
- * count, since its tunnels were down with it.
+ * count, since its tunnels were down with it; nor does the time while the guard was away, when nobody saw any failure.
  */
 export async function findUnprovable(
   db: Queryable,
@@ -49,10 +50,14 @@ export async function findUnprovable(
     `SELECT r."id" FROM "ProbeState" s
        JOIN "Rental" r ON r."id" = s."rentalId" AND r."status" = 'RUNNING'
        JOIN "HostNode" n ON n."id" = r."nodeId" AND n."status" IN ('online', 'busy', 'maintenance')
+       JOIN LATERAL (
+         SELECT w."fromAt" FROM "PortLease" l JOIN "PlatformWindow" w ON w."component" = $4 || l."proxyServerId"::text
+          WHERE l."rentalId" = r."id" AND l."state" = 'live' ORDER BY w."fromAt" DESC LIMIT 1
+       ) guard ON true
       WHERE s."failingSince" IS NOT NULL AND s."lastAt" >= $3
-        AND greatest(s."failingSince", n."connectedAt", r."readyAt") <= $2
+        AND greatest(s."failingSince", n."connectedAt", r."readyAt", guard."fromAt") <= $2
       ORDER BY s."failingSince" LIMIT $1`,
-    [limits.failingSince, limits.probedSince],
+    [limits.failingSince, limits.probedSince, PLATFORM_COMPONENT.guard('')],
   );
 }
 
