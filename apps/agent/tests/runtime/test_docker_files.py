@@ -13,7 +13,7 @@ from dcompute_agent.runtime.docker import DockerRuntime, DockerSettings
 from dcompute_agent.runtime.names import container_name
 from dcompute_agent.runtime.profile import EngineAbilities, container_config
 
-from .images import TestImages, archive, busybox_files
+from .images import BUSYBOX, BUSYBOX_LINKS, TestImages, archive, busybox_files
 from .lab import KEY, DockerLab
 
 pytestmark = pytest.mark.docker
@@ -129,6 +129,64 @@ async def test_files_of_an_image_at_our_place_are_overruled(docker_lab: DockerLa
     started = await docker_lab.run(docker_lab.spec(image=hostile))
 
     await docker_lab.runtime.wait_ready(started)
+
+
+@pytest.mark.parametrize(
+    ("files", "changes"),
+    [
+        pytest.param(busybox_files(), ["VOLUME /.dcompute"], id="a volume in place of our folder"),
+        pytest.param(archive({"etc/x": b""}, {".dcompute": "etc"}), [], id="a link in place of our folder"),
+        pytest.param(archive({".dcompute": b"no folder"}), [], id="a file in place of our folder"),
+        pytest.param(
+            busybox_files(),
+            [
+                "USER nobody:nogroup",
+                "ENTRYPOINT []",
+                "ENV PATH=/nowhere LD_PRELOAD=/x GODEBUG=x=y",
+            ],
+            id="settings that would end PID 1",
+        ),
+    ],
+)
+async def test_an_image_cannot_keep_its_instance_from_serving(
+    docker_lab: DockerLab, test_images: TestImages, files: bytes, changes: list[str]
+) -> None:
+    hostile = test_images.make("hostile", files, changes)
+
+    started = await docker_lab.run(docker_lab.spec(image=hostile))
+
+    await docker_lab.runtime.wait_ready(started)
+    await docker_lab.runtime.write_keys(started, [KEY, "another"])
+    assert await docker_lab.keys_of(started) == f"{KEY}\nanother\n"
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "rm -rf /.dcompute && ln -s /srv /.dcompute",
+        "rm /.dcompute/authorized_keys && ln -s /srv/authorized_keys /.dcompute/authorized_keys",
+        "rm /.dcompute/authorized_keys && mkdir -p /.dcompute/authorized_keys/full",
+        "rm /.dcompute/authorized_keys && mkfifo /.dcompute/authorized_keys",
+    ],
+)
+async def test_keys_are_written_only_where_they_belong_whatever_the_renter_put_there(
+    docker_lab: DockerLab, test_images: TestImages, trap: str
+) -> None:
+    image = test_images.make("traps", archive({"bin/busybox": BUSYBOX.read_bytes(), "srv/x": b""}, BUSYBOX_LINKS))
+    started = await docker_lab.run(docker_lab.spec(image=image))
+    code, output = await docker_lab.exec(started, "/bin/busybox", "sh", "-c", f"PATH=/bin; {as_busybox(trap)}")
+    assert code == 0, output
+
+    await docker_lab.runtime.write_keys(started, [KEY])
+
+    assert await docker_lab.keys_of(started) == f"{KEY}\n"
+    _, listing = await docker_lab.exec(started, "/bin/busybox", "ls", "/srv")
+    assert listing.split() == ["x"]
+
+
+def as_busybox(script: str) -> str:
+    """The script with busybox in front of each of its programs."""
+    return " && ".join(f"busybox {command}" for command in script.split(" && "))
 
 
 async def test_keys_come_back_after_the_renter_removed_them(docker_lab: DockerLab) -> None:
