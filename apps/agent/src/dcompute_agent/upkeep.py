@@ -15,6 +15,7 @@ TICK_S = 0.2
 #: Leftovers are looked for this often; after a round that failed the next one waits longer, up to the second value.
 SWEEP_INTERVAL_S, SWEEP_RETRY_CAP_S = 0.5, 30.0
 FIREWALL_INTERVAL_S = 10.0
+REVIEW_INTERVAL_MS = 5_000
 #: One round of upkeep, and one look at all containers (R9).
 ROUND_LIMIT_S = 60.0
 RESYNC_RETRY_S = 1.0
@@ -26,7 +27,7 @@ class Upkeep:
     def __init__(self, parts: Assembly, on_firewall: Callable[[bool], Awaitable[None]]) -> None:
         self._parts = parts
         self._on_firewall = on_firewall
-        self._cut_ms = parts.clock.boot_ms()
+        self._cut_ms = self._reviewed_ms = parts.clock.boot_ms()
         #: Deadlines that the backend gave for single rentals, on the boot clock.
         self.run_until_ms: Mapping[str, int] = {}
 
@@ -80,6 +81,9 @@ class Upkeep:
         if now_ms - self._cut_ms >= memory.settings.usage_segment_ms:
             self._cut_ms = now_ms
             self._parts.executor.cut_segments()
+        if now_ms - self._reviewed_ms >= REVIEW_INTERVAL_MS:
+            self._reviewed_ms = now_ms
+            self._parts.executor.review()
 
     async def _hold_firewall(self) -> None:
         await self._on_firewall(await self._parts.runtime.assert_firewall())

@@ -378,6 +378,21 @@ async def test_r10_run_until_is_obeyed_and_raises_no_generation(backend: Backend
         assert report.gen == 5
 
 
+async def test_i11_a_tunnel_that_was_lost_without_a_word_is_opened_again(
+    backend: BackendDouble, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dcompute_agent.upkeep.REVIEW_INTERVAL_MS", 200)
+    async with host.agent() as agent:
+        session = await join(backend)
+        await run(session, 1, wish())
+        tunnels = agent.parts.tunnels
+        await agent.parts.executor.settled(["placement-1"])
+        (name,) = tunnels.opened()
+        await tunnels.close([name])
+
+        await until(lambda: name in tunnels.opened(), what="the tunnel to be open again")
+
+
 def read_journal(host: Host) -> dict[str, Record]:
     """What a restart would find."""
     store = JournalStore(host.state_dir / JOURNAL_FILE)

@@ -185,6 +185,11 @@ class Executor:
         await self._tools.runtime.remove(container)
         self._strays.pop(container.container_id, None)
 
+    def review(self) -> None:
+        """Has all plans made again: a tunnel can be lost without a word, with its frpc or its proxy server."""
+        for worker in self._workers.values():
+            worker.review()
+
     async def stop_strays(self, grace_s: int) -> None:
         """Stops containers that nobody explains; they stay for their grace. Raises RuntimeFault."""
         running = [stray for stray in self._strays.values() if stray.state is ContainerState.RUNNING]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..journal import Journal
 from ..metering.meter import Meter
 from ..protocol.models import InstancePhase, InstanceSpec, PullProgress
-from ..runtime.base import Container, ContainerState, FaultKind, Runtime, RuntimeFault
+from ..runtime.base import Container, ContainerState, Runtime
 from ..tunnel.base import Tunnels
 from .keys import authorized_keys_sha
 from .placement import Placement
@@ -117,8 +117,6 @@ async def _create(tools: Tools, placement: Placement, step: Create) -> None:
     keys = placement.record.desired.ssh_keys
     made = await _to_the_end(tools.runtime.create(spec, step.incarnation, placement.image[1], keys))
     placement.put_container(made)
-    if made.state is ContainerState.INCOMPLETE:
-        raise RuntimeFault(FaultKind.INTERNAL, "the container does not show the files that were written into it")
     placement.save(
         replace(
             placement.record,

@@ -40,6 +40,11 @@ class Worker:
         self._idle.clear()
         self._changed.set()
 
+    def review(self) -> None:
+        """Nothing is known to have changed: an idle worker plans again all the same, a wait goes on."""
+        if self._idle.is_set():
+            self.wake()
+
     def supersede(self) -> None:
         """The record changed: a running step that the new plan does not begin with is cancelled (R3)."""
         self._attempts.clear()
