@@ -51,6 +51,7 @@ function assemble(config: GuardConfig, logger: Logger) {
   const prober = new Prober({
     host: config.probeHost,
     intervalMs: config.probeIntervalMs,
+    isServerUp: () => frps.isUp(),
     report: (probe, urgent) => reporter.add(probe, urgent),
   });
   const closedPorts = new ClosedPorts({

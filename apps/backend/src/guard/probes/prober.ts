@@ -20,6 +20,8 @@ export function isSshLease(lease: GuardLease): lease is SshLease {
 export interface ProberPorts {
   readonly host: string;
   readonly intervalMs: number;
+  /** Whether the proxy server itself answers: while it does not, a failed probe says nothing about an instance. */
+  readonly isServerUp: () => Promise<boolean>;
   /** Takes one probe; `urgent` when somebody waits for it. */
   readonly report: (probe: GuardProbe, urgent: boolean) => void;
 }
@@ -108,7 +110,9 @@ export class Prober {
       current.signal.aborted ? null : await probeSsh({ host, port, fingerprint, timeoutMs }, current.signal),
     );
     if (outcome === null || current.signal.aborted) return;
-    this.#report(watch, outcome, eager);
+    const counts = outcome.failure === null || (await this.ports.isServerUp());
+    if (current.signal.aborted) return;
+    if (counts) this.#report(watch, outcome, eager);
     this.#scheduleNext(watch, outcome, eager);
   }
 
