@@ -4,7 +4,7 @@
  * As a command: `node tools/image/build.mjs [--tag NAME] [--docker URL]`.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ import { cacheDir, ensure, keyOf } from '../launch/toolchain.mjs';
 
 const SUITE = 'bookworm';
 const MIRROR = process.env.DEBIAN_MIRROR ?? 'http://deb.debian.org/debian';
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const PACKAGES = [
   'ca-certificates',
   'curl',
@@ -50,7 +51,8 @@ export async function buildDefaultImage({ docker, tag }) {
 
 /** @returns {Promise<string>} the path of a tar of the image's root file system */
 async function ensureRootfs() {
-  if (!hasCommand('debootstrap')) aptInstall(['debootstrap', 'debian-archive-keyring']);
+  if (!hasCommand('debootstrap') || !hasCommand('gpgv') || !existsSync(KEYRING))
+    aptInstall(['debootstrap', 'debian-archive-keyring', 'gpgv']);
   mkdirSync(cacheDir(), { recursive: true });
   const log = join(cacheDir(), 'image.log');
   rmSync(log, { force: true });
@@ -61,7 +63,9 @@ async function ensureRootfs() {
 
 async function makeRootfs(out, log) {
   const rootfs = join(out, 'rootfs');
-  await runLogged('debootstrap', ['--variant=minbase', `--include=${PACKAGES.join()}`, SUITE, rootfs, MIRROR], { log });
+  // By default debootstrap goes on with a warning where it has no key to check the archive's signature with.
+  const options = ['--variant=minbase', '--force-check-gpg', `--keyring=${KEYRING}`, `--include=${PACKAGES.join()}`];
+  await runLogged('debootstrap', [...options, SUITE, rootfs, MIRROR], { log });
   writeFileSync(join(rootfs, 'etc/apt/sources.list'), sourcesList());
   // What debootstrap took from this machine, and what apt can fetch again.
   for (const path of [
