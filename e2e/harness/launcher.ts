@@ -1,10 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { freePort } from '../../tools/launch/ports.mjs';
+import { restClient } from '../../tools/launch/rest.mjs';
 import { waitFor } from '../../tools/launch/wait.mjs';
+import { docker } from './docker.js';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -67,6 +70,15 @@ export class Launcher {
     await once(child, 'exit');
   }
 
+  /** The node that this machine is in this market. */
+  async nodeId(): Promise<string> {
+    const { apiKey } = JSON.parse(readFileSync(join(this.dataDir, 'secrets/market.json'), 'utf8')) as {
+      apiKey: string;
+    };
+    const { items } = await restClient({ url: this.url, token: apiKey }).get('/api/v1/nodes');
+    return String(items[0].id);
+  }
+
   /** `npm run market -- ...` against this market. */
   market(...args: string[]): string {
     return execFileSync(process.execPath, [join(root, 'tools/launch/main.mjs'), 'market', ...args], {
@@ -105,15 +117,21 @@ function environmentOf(pid: string): string {
   }
 }
 
-/** Rules, bridges and networks of this machine and its engine that carry one of our names. */
-export function traces(): { rules: string[]; links: string[]; networks: string[] } {
+/** Rules, bridges and networks that a node left behind. */
+export async function tracesOf(nodeId: string): Promise<{ rules: string[]; links: string[]; networks: string }> {
+  // The names that the agent derives from its node's id (apps/agent, runtime/names.py).
+  const digest = createHash('sha256').update(nodeId).digest('hex');
+  const names = new RegExp(`DC-${digest.slice(0, 8)}|dc${digest.slice(0, 4)}[0-9a-f+]`);
   const lines = (command: string, ...args: string[]): string[] =>
-    execFileSync(command, args, { encoding: 'utf8' }).split('\n').filter(Boolean);
+    execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n');
   return {
-    rules: lines('iptables-save').filter((line) => /\bDC-|dc[0-9a-f]{4}/.test(line)),
-    links: lines('ip', '-o', 'link').flatMap((line) => /^\d+: (dc[0-9a-f]{12})[@:]/.exec(line)?.[1] ?? []),
-    networks: lines('docker', '-H', inject('market').dockerHost, 'network', 'ls', '--format', '{{.Name}}').filter(
-      (name) => name.startsWith('dc-'),
-    ),
+    rules: [...lines('iptables-save'), ...lines('ip6tables-save')].filter((line) => names.test(line)),
+    links: lines('ip', '-o', 'link').filter((line) => names.test(line)),
+    networks: await docker('network', 'ls', '--filter', `label=dc.node=${nodeId}`, '--format', '{{.Name}}'),
   };
+}
+
+/** The containers of a node that run. */
+export async function runningOf(nodeId: string): Promise<string> {
+  return await docker('ps', '--filter', `label=dc.node=${nodeId}`, '--format', '{{.Names}}');
 }

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { waitFor } from '../../tools/launch/wait.mjs';
-import { docker } from '../harness/docker.js';
-import { Launcher, traces } from '../harness/launcher.js';
+import { Launcher, runningOf, tracesOf } from '../harness/launcher.js';
 
+const NO_TRACES = { rules: [], links: [], networks: '' };
 let launcher: Launcher;
+let nodeId: string;
 beforeAll(async () => {
   launcher = await Launcher.prepare();
 });
@@ -14,18 +15,21 @@ describe('npm start', () => {
     const firstMs = await launcher.start();
     expect(launcher.output).toContain(launcher.url);
     expect(launcher.output).toContain('npm run market -- offers');
+    nodeId = await launcher.nodeId();
     expect(launcher.market('offers')).toMatch(/\$\/hour/);
     launcher.market('credit', '5');
     expect(launcher.market('rent')).toMatch(/ssh -p \d+ root@127\.0\.0\.1/);
     expect(launcher.market('ssh', '--', 'echo', 'it', 'works')).toBe('it works\n');
+    // What the next test looks for is there now: it can be found.
+    expect((await tracesOf(nodeId)).rules).not.toEqual([]);
     process.stderr.write(`first start on built parts: ${firstMs} ms\n`);
   });
 
   it('leaves no process, running container, network or firewall rule after Ctrl-C', async () => {
     await launcher.end('SIGINT');
     expect(launcher.processes()).toEqual([]);
-    expect(traces()).toEqual({ rules: [], links: [], networks: [] });
-    expect(await docker('ps', '--filter', 'label=dc.rental', '--format', '{{.Names}}')).toBe('');
+    expect(await tracesOf(nodeId)).toEqual(NO_TRACES);
+    expect(await runningOf(nodeId)).toBe('');
   });
 
   it('takes seconds the second time, and resumes the rental that Ctrl-C had stopped', async () => {
@@ -45,6 +49,6 @@ describe('npm start', () => {
     launcher.market('delete');
     await launcher.end('SIGINT');
     expect(launcher.processes()).toEqual([]);
-    expect(traces()).toEqual({ rules: [], links: [], networks: [] });
+    expect(await tracesOf(nodeId)).toEqual(NO_TRACES);
   });
 });
