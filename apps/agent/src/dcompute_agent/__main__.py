@@ -66,11 +66,17 @@ async def _run_command(flags: argparse.Namespace, environment: Mapping[str, str]
 async def _run(config: AgentConfig) -> None:
     set_up_logging()
     _prepare(config.state_dir)
-    node = Node(assemble(config, SystemClock()))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, node.stop)
-    await node.run()
+    # Before anything is read: an agent that still ends writes until it lets go of the lock.
+    lock = AgentLock(config.state_dir)
+    lock.take()
+    try:
+        node = Node(assemble(config, SystemClock()))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, node.stop)
+        await node.run()
+    finally:
+        lock.release()
 
 
 async def _down(state_dir: Path) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ from .assembly import Assembly
 from .connection.dialogue import Dialogue, NodeParts
 from .connection.link import Link, LinkState
 from .connection.outbox import Outbox
-from .control import AgentLock, ControlError, ControlServer
+from .control import ControlError, ControlServer
 from .inventory.metrics import MetricsReader
 from .inventory.specs import offerable_disk_gib, read_specs
 from .journal import JournalError
@@ -69,18 +69,14 @@ class Node:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Runs until it is asked to end. Raises ControlError when another agent runs on the state directory."""
-        state_dir = self._parts.config.state_dir
-        lock = AgentLock(state_dir)
-        lock.take()
-        control = ControlServer(state_dir, {"status": self.status, "down": self.take_down})
+        """Runs until it is asked to end. Its caller holds the lock of the state directory."""
+        control = ControlServer(self._parts.config.state_dir, {"status": self.status, "down": self.take_down})
         try:
             await control.open()
             await self._serve()
         finally:
             await control.close()
             await self._close()
-            lock.release()
 
     async def status(self) -> Mapping[str, object]:
         """How the agent does. Raises ControlError while it is not up."""
