@@ -30,7 +30,7 @@ const reader: Principal = {
   ip: null,
 };
 const id = randomUUID();
-const of = <T>(service: abstract new (...args: never[]) => T): T => backend.app.get<T>(service as never);
+const of = <T>(service: abstract new (...args: never[]) => T): T => backend.app.get<T>(service);
 
 /** Every method that changes something; `needs` is the scope that it asks for. */
 const CHANGES: readonly (readonly [name: string, needs: string, change: () => Promise<unknown>])[] = [

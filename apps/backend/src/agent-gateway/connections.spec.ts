@@ -1,7 +1,7 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { AgentConnection, type LiveConnection } from './agent-connection.js';
+import { AgentConnection } from './agent-connection.js';
 import { AgentConnections } from './connections.js';
 import type { LiveSession } from './live-session.js';
 
@@ -14,12 +14,17 @@ function closedSocket(): WebSocket {
 function sessionOf(nodeId: string, sessionEpoch: number): LiveSession {
   const { publicKey } = generateKeyPairSync('ed25519');
   const session = {
-    ...{ nodeId, sessionEpoch, hostKeyId: 'key', sessionId: 's', bootId: 'b', rev: 0, frozen: false, draining: false },
+    nodeId,
+    sessionEpoch,
+    hostKeyId: 'key',
+    sessionId: 's',
+    bootId: 'b',
+    rev: 0,
+    frozen: false,
+    draining: false,
     publicKey: createPublicKey(publicKey.export({ format: 'pem', type: 'spki' })),
   };
-  const connection = Object.assign(new AgentConnection(closedSocket(), 'key', 0), {
-    session,
-  }) as LiveConnection;
+  const connection = Object.assign(new AgentConnection(closedSocket(), 'key', 0), { session });
   return { connection, sync: { look: async () => {}, takePulse: async () => {} }, settle: () => {} };
 }
 

@@ -21,8 +21,15 @@ it('a failed probe is told only while the proxy server itself is up: else nobody
     report: (probe) => void told.push(probe),
   });
   const lease = {
-    ...{ leaseId: randomUUID(), rentalId: randomUUID(), nodeId: randomUUID(), proxyName: 'p', hostLabel: null },
-    ...{ protocol: 'tcp' as const, port: await freePort(), containerPort: 22, state: 'live' as const },
+    leaseId: randomUUID(),
+    rentalId: randomUUID(),
+    nodeId: randomUUID(),
+    proxyName: 'p',
+    hostLabel: null,
+    protocol: 'tcp' as const,
+    port: await freePort(),
+    containerPort: 22,
+    state: 'live' as const,
     sshHostKeyFingerprint: 'SHA256:x',
   };
   prober.watch(lease, true);
