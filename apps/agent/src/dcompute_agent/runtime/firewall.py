@@ -148,16 +148,14 @@ class Firewall:
 
     async def assert_rules(self, node_id: str) -> bool:
         """Sets what is missing (other programs rewrite the tables); says whether all of it stands."""
-        async with self._changing:
+        async with self._changing, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._assert_ipv6(node_id))
             try:
                 await self._assert_ipv4(node_id)
             except FirewallError as error:
                 self._note(str(error))
                 return False
             self._note(None)
-            # The instances' networks have no IPv6: this only adds to it.
-            with suppress(FirewallError):
-                await self._assert_ipv6(node_id)
             return True
 
     async def remove_rules(self, node_id: str) -> None:
@@ -179,8 +177,10 @@ class Firewall:
                 raise FirewallError(f"{program} does not show the rules that it was given")
 
     async def _assert_ipv6(self, node_id: str) -> None:
+        """As far as it can be: the instances' networks have no IPv6, this only adds to it."""
         if _has_ipv6():
-            await _apply("ip6tables", ipv6_policy(node_id).missing(await _list_rules("ip6tables")))
+            with suppress(FirewallError):
+                await _apply("ip6tables", ipv6_policy(node_id).missing(await _list_rules("ip6tables")))
 
     def _note(self, problem: str | None) -> None:
         if problem != self._problem:

@@ -27,6 +27,7 @@ from ..names import container_name
 from ..profile import EngineAbilities, Json, container_config, gpus_of
 from .engine import Engine
 from .guest_files import instance_archive, keys_archive
+from .guest_program import GuestProgram
 from .host import HostFacts, look_at_host
 from .images import Images
 from .inspector import Inspector
@@ -78,6 +79,7 @@ class DockerRuntime:
         self._networks = Networks(self._engine, settings.network_range)
         self._firewall = Firewall(settings.resolvers)
         self._abilities = EngineAbilities()
+        self._guest = GuestProgram(settings.guest)
         self._inspector = Inspector(self._engine, self._node_id)
 
     async def load(self) -> EngineFacts:
@@ -117,7 +119,7 @@ class DockerRuntime:
     async def create(self, spec: InstanceSpec, incarnation: int, image: Image, ssh_keys: Sequence[str]) -> Container:
         """Makes the container, complete but not started; one that is there already is adopted or replaced (R4)."""
         node_id = self._node_id()
-        guest = await self._read_guest()
+        guest = await self._guest.read()
         # A container names its network and needs it only when it starts: the engine makes both at the same time.
         made, _ = await _both(
             self._make(spec, incarnation, image, ssh_keys, guest),
@@ -127,15 +129,9 @@ class DockerRuntime:
 
     async def start(self, container: Container) -> Container:
         """Starts a complete container in its network, behind the firewall; one that runs is left alone."""
-        node_id = self._node_id()
-        answer = await self._engine.inspect_container(container.container_id)
-        # A container that was seen complete stays so.
-        present = self._inspector.describe(answer, is_complete=container.state is not ContainerState.INCOMPLETE)
+        present, _ = await _both(self._prepare_start(container), self.assert_firewall())
         if present.state is ContainerState.RUNNING:
             return present
-        if present.state is ContainerState.INCOMPLETE:
-            raise RuntimeFault(FaultKind.INTERNAL, f"container {container.container_id} was never finished")
-        await _both(self.assert_firewall(), self._networks.attach(node_id, container.rental_id, answer))
         await self._engine.start_container(container.container_id)
         return await self._inspector.look(container.container_id)
 
@@ -205,12 +201,6 @@ class DockerRuntime:
         gpus = gpus_of(spec.resource_limits, self._gpu_uuids())
         return container_config(self._node_id(), spec, incarnation, image, gpus, self._abilities)
 
-    async def _read_guest(self) -> bytes:
-        try:
-            return await asyncio.to_thread(self._settings.guest.read_bytes)
-        except OSError as error:
-            raise RuntimeFault(FaultKind.INTERNAL, f"the guest cannot be read: {error}") from error
-
     async def _make(
         self, spec: InstanceSpec, incarnation: int, image: Image, ssh_keys: Sequence[str], guest: bytes
     ) -> Container:
@@ -240,6 +230,17 @@ class DockerRuntime:
         # The image went away since it was looked up: hosts clear up.
         image = await self._images.ensure(spec, _ignore_progress)
         return await self._engine.create_container(name, self._config(spec, incarnation, image)), image
+
+    async def _prepare_start(self, container: Container) -> Container:
+        """The container as it is now; one that does not run is complete and will start in the rental's network."""
+        answer = await self._engine.inspect_container(container.container_id)
+        # A container that was seen complete stays so.
+        present = self._inspector.describe(answer, is_complete=container.state is not ContainerState.INCOMPLETE)
+        if present.state is ContainerState.INCOMPLETE:
+            raise RuntimeFault(FaultKind.INTERNAL, f"container {container.container_id} was never finished")
+        if present.state is not ContainerState.RUNNING:
+            await self._networks.attach(self._node_id(), container.rental_id, answer)
+        return present
 
     async def _adopt_or_remove(self, name: str, spec: InstanceSpec, incarnation: int) -> Container | None:
         """The container that has the name, if it is the wanted one; another one is removed.
