@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from ..base import ContainerExited, FaultKind, RuntimeEvent, RuntimeFault, WatchStarted
 from ..names import LABEL_NODE
-from .answers import EventMessage
+from .answers import EventMessage, RunState
 from .engine import Engine
 from .reading import was_oom_killed
 
@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 FILTERS = {"type": ["container"], "event": ["die"], "label": [LABEL_NODE]}
 RETRY_FIRST_S = 0.1
 RETRY_CAP_S = 5.0
+#: The exit code of a program that was killed, by a lack of memory perhaps.
+KILLED = 137
+OOM_LOOKS = 5
+OOM_LOOK_S = 0.05
 
 
 async def watch_exits(engine: Engine, node_id: Callable[[], str | None]) -> AsyncGenerator[RuntimeEvent, None]:
@@ -45,7 +49,7 @@ async def _exit_of(engine: Engine, message: EventMessage, node_id: str | None) -
         return None
     exit_code = int(attributes.get("exitCode") or 0)
     try:
-        state = (await engine.inspect_container(message.actor.id)).state
+        state = await _state_after_exit(engine, message.actor.id, exit_code)
     except RuntimeFault as fault:
         if fault.kind is not FaultKind.MISSING:
             log.warning("exit_details_unknown", extra={"container": message.actor.id, "error": str(fault)})
@@ -54,3 +58,14 @@ async def _exit_of(engine: Engine, message: EventMessage, node_id: str | None) -
         # It was started again before we looked: the exit is of an earlier run.
         return None
     return ContainerExited(message.actor.id, exit_code, was_oom_killed(state), started_token=state.started_at)
+
+
+async def _state_after_exit(engine: Engine, container_id: str, exit_code: int) -> RunState:
+    """What the engine knows of an ended run. It learns of a lack of memory apart from the end, a moment later at times."""
+    state = (await engine.inspect_container(container_id)).state
+    for _ in range(OOM_LOOKS if exit_code == KILLED else 0):
+        if state.is_running or state.oom_killed:
+            break
+        await asyncio.sleep(OOM_LOOK_S)
+        state = (await engine.inspect_container(container_id)).state
+    return state
