@@ -61,7 +61,7 @@ async def _exit_of(engine: Engine, message: EventMessage, node_id: str | None) -
 
 
 async def _state_after_exit(engine: Engine, container_id: str, exit_code: int) -> RunState:
-    """What the engine knows of an ended run. It learns of a lack of memory apart from the end, a moment later at times."""
+    """What the engine knows of an ended run. That memory ran out it may learn a moment after the end."""
     state = (await engine.inspect_container(container_id)).state
     for _ in range(OOM_LOOKS if exit_code == KILLED else 0):
         if state.is_running or state.oom_killed:
