@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificates } from '../tools/frp/certificates.mjs';
@@ -7,8 +8,10 @@ import { Supervisor } from '../tools/launch/supervisor.mjs';
 import { waitFor } from '../tools/launch/wait.mjs';
 
 const SERVER_NAME = 'frps.bench.internal';
-const TOKEN = 'bench-token-0123456789';
+const TOKEN = randomBytes(16).toString('hex');
 const PROXY = 'bench';
+const SERVER = 'bare-frps';
+const CLIENT = 'bare-frpc';
 
 /** frps and one frpc that is logged in, as ours are but without a guard: the tunnel of the baseline. */
 export class BareTunnel {
@@ -18,24 +21,23 @@ export class BareTunnel {
     this.storeUrl = storeUrl;
   }
 
-  static async start({ folder, built }) {
+  /** Its parts are noted beside those of the market on `dataDir`, so that they are found if this process is killed. */
+  static async start({ dataDir, built }) {
+    const folder = join(dataDir, 'bare');
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const certificates = await makeCertificates({ folder, serverName: SERVER_NAME });
+    const { caFile, certFile, keyFile } = await makeCertificates({ folder, serverName: SERVER_NAME });
     const [bindPort, adminPort, storePort, publicPort] = [
       await freePort(),
       await freePort(),
       await freePort(),
       await freePort(),
     ];
-    const supervisor = new Supervisor({ runDir: join(folder, 'run'), logDir: join(folder, 'logs') });
-    const env = { PATH: process.env.PATH ?? '' };
-
     const server = renderFrpsConfig({
       bindAddr: '127.0.0.1',
       bindPort,
       proxyBindAddr: '127.0.0.1',
-      certFile: certificates.certFile,
-      keyFile: certificates.keyFile,
+      certFile,
+      keyFile,
       authToken: TOKEN,
       portStart: publicPort,
       portEnd: publicPort,
@@ -44,31 +46,29 @@ export class BareTunnel {
       adminPassword: TOKEN,
       guardAddress: '127.0.0.1:1',
     });
-    writeFileSync(join(folder, 'frps.toml'), server.slice(0, server.indexOf('[[httpPlugins]]')), { mode: 0o600 });
-    const healthy = (port) => async () =>
-      (await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(2000) })).ok;
-    await supervisor.start({
-      name: 'frps',
-      command: built.frps,
-      args: ['-c', join(folder, 'frps.toml')],
-      env,
-      ready: healthy(adminPort),
+    const logDir = join(dataDir, 'logs');
+    const supervisor = new Supervisor({ runDir: join(dataDir, 'run'), logDir });
+    const tunnel = new BareTunnel({
+      supervisor,
+      publicPort,
+      storeUrl: `http://127.0.0.1:${storePort}/api/store/proxies`,
     });
-
-    writeFileSync(
-      join(folder, 'frpc.toml'),
-      clientConfig({ folder, bindPort, storePort, caFile: certificates.caFile }),
-      { mode: 0o600 },
-    );
-    const loggedIn = () => /login to server success/.test(readFileSync(join(folder, 'logs/frpc.log'), 'utf8'));
-    await supervisor.start({
-      name: 'frpc',
-      command: built.frpc,
-      args: ['-c', join(folder, 'frpc.toml')],
-      env,
-      ready: loggedIn,
-    });
-    return new BareTunnel({ supervisor, publicPort, storeUrl: `http://127.0.0.1:${storePort}/api/store/proxies` });
+    const start = (name, command, config, ready) => {
+      const file = join(folder, `${name}.toml`);
+      writeFileSync(file, config, { mode: 0o600 });
+      return supervisor.start({ name, command, args: ['-c', file], env: { PATH: process.env.PATH ?? '' }, ready });
+    };
+    try {
+      const healthy = async () =>
+        (await fetch(`http://127.0.0.1:${adminPort}/healthz`, { signal: AbortSignal.timeout(2000) })).ok;
+      await start(SERVER, built.frps, server.slice(0, server.indexOf('[[httpPlugins]]')), healthy);
+      const loggedIn = () => /login to server success/.test(readFileSync(join(logDir, `${CLIENT}.log`), 'utf8'));
+      await start(CLIENT, built.frpc, clientConfig({ folder, bindPort, storePort, caFile }), loggedIn);
+      return tunnel;
+    } catch (error) {
+      await tunnel.stop();
+      throw error;
+    }
   }
 
   /** Leads the public port to a port of loopback. */
@@ -92,8 +92,8 @@ export class BareTunnel {
   }
 
   async stop() {
-    await this.supervisor.stop('frpc');
-    await this.supervisor.stop('frps');
+    await this.supervisor.stop(CLIENT);
+    await this.supervisor.stop(SERVER);
   }
 
   async #call(method, url, body) {

@@ -1,14 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { signedInClient, signedUpClient } from '../tools/launch/accounts.mjs';
+import { chooseRenter, signedInClient, signedUpClient } from '../tools/launch/accounts.mjs';
 import { buildParts } from '../tools/launch/build.mjs';
-import { layOutDataDir } from '../tools/launch/data-dir.mjs';
 import { DEFAULT_IMAGE, ensureDefaultImage } from '../tools/launch/image.mjs';
 import { startLocalNode, startMarketStack } from '../tools/launch/market-stack.mjs';
 import { freePort } from '../tools/launch/ports.mjs';
 import { createProgress } from '../tools/launch/progress.mjs';
 import { ensureSshKey, waitForRental } from '../tools/launch/rental-life.mjs';
+import { inThrowAwayFolder } from '../tools/launch/throw-away.mjs';
 import { waitFor } from '../tools/launch/wait.mjs';
 import { BareTunnel } from './bare-tunnel.mjs';
 import { dockerApi } from './docker-api.mjs';
@@ -28,54 +27,56 @@ const BASELINE_SUBNET = '10.211.0.0/28';
  */
 export async function benchRentToSsh({ root, pairs }) {
   const progress = createProgress();
-  const dataDir = mkdtempSync('/var/tmp/dcompute-bench-');
-  layOutDataDir(dataDir);
-  let stack;
-  let tunnel;
-  try {
+  const measured = await inThrowAwayFolder('bench', progress, async (dataDir) => {
     const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
     const mode = { fixedPorts: false, runtime: 'docker', env: { PORT_REST_MS: '0' } };
-    stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
-    await progress.step('default image', () => ensureDefaultImage(stack.dockerHost));
-    const market = await joinMarket(stack, progress);
-    const docker = dockerApi(stack.dockerHost);
-    const pattern = await progress.step('warm-up, and the pattern for the baseline', () =>
-      rentAndReadPattern(market, docker),
-    );
-    tunnel = await BareTunnel.start({ folder: join(dataDir, 'bare'), built });
+    const stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
+    try {
+      return await measureOn({ stack, built, pairs, progress });
+    } finally {
+      await stack.stop({ discard: true });
+    }
+  });
+  return [resultOf({ measure: 'rent call -> SSH banner through the public port', unit: 'ms', goal: GOAL, measured })];
+}
+
+async function measureOn({ stack, built, pairs, progress }) {
+  await progress.step('default image', () => ensureDefaultImage(stack.dockerHost));
+  const market = await joinMarket(stack, progress);
+  const docker = dockerApi(stack.dockerHost);
+  const pattern = await progress.step('warm-up, and the pattern for the baseline', () =>
+    rentAndReadPattern(market, docker),
+  );
+  const tunnel = await BareTunnel.start({ dataDir: stack.dataDir, built });
+  try {
     await measureBaseline({ docker, tunnel, pattern });
-    const measured = await progress.step(`${pairs} pairs`, () =>
+    return await progress.step(`${pairs} pairs`, () =>
       measurePairs({
         pairs,
         baseline: () => measureBaseline({ docker, tunnel, pattern }),
         ours: () => measureRental(market),
       }),
     );
-    return [resultOf({ measure: 'rent call -> SSH banner through the public port', unit: 'ms', goal: GOAL, measured })];
   } finally {
-    await tunnel?.stop();
-    await stack?.stop({ discard: true });
-    rmSync(dataDir, { recursive: true, force: true });
+    await tunnel.stop();
   }
 }
 
 async function joinMarket(stack, progress) {
   const { url, secrets, dataDir } = stack;
-  const host = await signedUpClient(url, { email: 'host@bench.example', password: PASSWORD, role: 'LEASE' });
-  const renter = await signedUpClient(url, { email: 'renter@bench.example', password: PASSWORD, role: 'RENT' });
+  const host = await signedUpClient(url, { email: 'host@bench.example', password: PASSWORD, role: 'BOTH' });
+  const stranger = await signedUpClient(url, { email: 'renter@bench.example', password: PASSWORD, role: 'RENT' });
   const operator = await signedInClient(url, { email: secrets.operatorEmail, password: secrets.operatorPassword });
-  await operator.post('/api/v1/operator/credits', { userId: renter.user.id, amount: '100', reason: 'bench' });
   const { secret } = await host.post('/api/v1/host-keys', { name: 'bench' });
   await progress.step('this machine joins', () =>
     startLocalNode(stack, { hostKey: secret, runtime: 'docker', networkRange: NETWORK_RANGE }),
   );
-  const offers = await waitFor('an offer', async () => (await renter.get('/api/v1/offers')).items, {
-    timeoutMs: 60_000,
-  });
+  const { renter, offer } = await chooseRenter({ host, renter: stranger, progress });
+  await operator.post('/api/v1/operator/credits', { userId: renter.user.id, amount: '100', reason: 'bench' });
   const { publicKey } = ensureSshKey(join(dataDir, 'secrets'));
   return {
     renter,
-    request: { offerId: offers[0].id, image: DEFAULT_IMAGE, sshPublicKeys: [publicKey], ttlSeconds: 900 },
+    request: { offerId: offer.id, image: DEFAULT_IMAGE, sshPublicKeys: [publicKey], ttlSeconds: 900 },
   };
 }
 
@@ -113,22 +114,25 @@ async function measureBaseline({ docker, tunnel, pattern }) {
     IPAM: { Config: [{ Subnet: BASELINE_SUBNET }] },
     Options: { ...pattern.networkOptions, 'com.docker.network.bridge.name': 'dcbench0' },
   });
-  const { Id: container } = await docker.create(name, {
-    ...pattern.Config,
-    Labels: {},
-    HostConfig: { ...pattern.HostConfig, NetworkMode: name },
-  });
+  let container;
+  let added = false;
   try {
+    ({ Id: container } = await docker.create(name, {
+      ...pattern.Config,
+      Labels: {},
+      HostConfig: { ...pattern.HostConfig, NetworkMode: name },
+    }));
     await docker.writeFiles(container, '/', pattern.files);
     await docker.start(container);
     const { NetworkSettings } = await docker.inspect(container);
+    added = true;
     await tunnel.add(Number(NetworkSettings.Ports['22/tcp'][0].HostPort));
     await bannerThrough(tunnel.publicPort);
     return performance.now() - begin;
   } finally {
-    await docker.remove(container);
+    if (container) await docker.remove(container);
     await docker.removeNetwork(network);
-    await tunnel.remove();
+    if (added) await tunnel.remove();
   }
 }
 

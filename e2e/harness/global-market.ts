@@ -1,12 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { buildParts } from '../../tools/launch/build.mjs';
-import { layOutDataDir } from '../../tools/launch/data-dir.mjs';
 import { ensureDefaultImage } from '../../tools/launch/image.mjs';
 import { startMarketStack } from '../../tools/launch/market-stack.mjs';
 import { freePort } from '../../tools/launch/ports.mjs';
 import { createProgress } from '../../tools/launch/progress.mjs';
+import { takeThrowAwayFolder } from '../../tools/launch/throw-away.mjs';
 import { SHORT_LIMITS } from './limits.js';
 
 /** What a test knows of the market that the whole run shares. */
@@ -28,24 +27,31 @@ declare module 'vitest' {
 /** Starts PostgreSQL, backend, guard and frps once for the whole run, on a throw-away data folder. */
 export default async function startMarket(project: TestProject): Promise<() => Promise<void>> {
   const root = join(import.meta.dirname, '../..');
-  const dataDir = mkdtempSync('/var/tmp/dcompute-e2e-');
-  layOutDataDir(dataDir);
   const progress = createProgress({ quiet: true });
-  const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
-  const mode = { fixedPorts: false, runtime: 'docker' as const, env: SHORT_LIMITS };
-  const stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
+  const { dataDir, remove } = await takeThrowAwayFolder('e2e', progress);
+  let stack: MarketStack | undefined;
   const stop = async (): Promise<void> => {
-    await stack.stop();
-    rmSync(dataDir, { recursive: true, force: true });
+    await stack?.stop();
+    remove();
   };
-  const { dockerHost, databaseUrl } = stack;
-  if (dockerHost === undefined || databaseUrl === undefined) throw new Error('the market has no engine or no database');
   try {
-    await ensureDefaultImage(dockerHost);
+    const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
+    const mode = { fixedPorts: false, runtime: 'docker' as const, env: SHORT_LIMITS };
+    stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
+    await provideMarket(project, stack);
+    return stop;
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+type MarketStack = Awaited<ReturnType<typeof startMarketStack>>;
+
+async function provideMarket(project: TestProject, stack: MarketStack): Promise<void> {
+  const { dataDir, dockerHost, databaseUrl, built } = stack;
+  if (dockerHost === undefined || databaseUrl === undefined) throw new Error('the market has no engine or no database');
+  await ensureDefaultImage(dockerHost);
   project.provide('market', {
     url: stack.url,
     dataDir,
@@ -54,5 +60,4 @@ export default async function startMarket(project: TestProject): Promise<() => P
     operator: { email: stack.secrets.operatorEmail, password: stack.secrets.operatorPassword },
     programs: { agent: built.agent, frpc: built.frpc, guest: built.guest, node: built.node },
   });
-  return stop;
 }

@@ -62,18 +62,25 @@ export async function startHost(options: { entry?: readonly string[] } = {}): Pr
   let nodeId = '';
   const tearDown = async (): Promise<void> => {
     await killAgent();
-    await run(market.programs.agent, ['down', '--offline'], { env, timeout: 60_000 });
-    await proxy.stop();
-    const left = await docker('ps', '--all', '--quiet', '--filter', `label=dc.node=${nodeId}`);
-    if (left) await docker('rm', '--force', '--volumes', ...left.split('\n'));
-    rmSync(stateDir, { recursive: true, force: true });
+    try {
+      await run(market.programs.agent, ['down', '--offline'], { env, timeout: 120_000 });
+    } finally {
+      await proxy.stop();
+      const left = nodeId && (await docker('ps', '--all', '--quiet', '--filter', `label=dc.node=${nodeId}`));
+      if (left) await docker('rm', '--force', '--volumes', ...left.split('\n'));
+      rmSync(stateDir, { recursive: true, force: true });
+    }
   };
 
-  await startAgent();
-  const node = await waitFor('the node', async () => (await api.get('/api/v1/nodes')).items[0], { timeoutMs: 60_000 });
-  const offer = await waitFor('its offers', async () => (await api.get(`/api/v1/offers?nodeId=${node.id}`)).items[0], {
-    timeoutMs: 60_000,
-  });
-  nodeId = node.id;
-  return { api, proxy, nodeId, offerId: offer.id, startAgent, killAgent, tearDown };
+  try {
+    await startAgent();
+    const first = async (path: string): Promise<{ id: string } | undefined> => (await api.get(path)).items[0];
+    nodeId = (await waitFor('the node', () => first('/api/v1/nodes'), { timeoutMs: 60_000 }))?.id ?? '';
+    const offers = `/api/v1/offers?nodeId=${nodeId}`;
+    const offerId = (await waitFor('its offers', () => first(offers), { timeoutMs: 60_000 }))?.id ?? '';
+    return { api, proxy, nodeId, offerId, startAgent, killAgent, tearDown };
+  } catch (error) {
+    await tearDown();
+    throw error;
+  }
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
-import { freePort } from '../../tools/launch/ports.mjs';
+import { freePort, freePortBlock } from '../../tools/launch/ports.mjs';
 import { restClient } from '../../tools/launch/rest.mjs';
 import { waitFor } from '../../tools/launch/wait.mjs';
 import { docker } from './docker.js';
@@ -24,14 +24,15 @@ export class Launcher {
   static async prepare(): Promise<Launcher> {
     const market = inject('market');
     const dataDir = mkdtempSync('/var/tmp/dcompute-launcher-');
+    // Above the blocks that throw-away markets take, below what the kernel gives out.
+    const rentals = await freePortBlock(100, 32_000, 32_700);
     const env = {
       ...(process.env as Record<string, string>),
       DCOMPUTE_DATA_DIR: dataDir,
       DOCKER_HOST: market.dockerHost,
       PORT: String(await freePort()),
       FRPS_PORT: String(await freePort()),
-      // Apart from the range of the market that the rest of the run shares.
-      RENTAL_PORTS: '28000-28099',
+      RENTAL_PORTS: `${rentals.start}-${rentals.end}`,
     };
     return new Launcher(dataDir, env);
   }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type Server, type Socket, connect, createServer } from 'node:net';
+import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../tools/launch/ports.mjs';
@@ -39,17 +39,23 @@ export class StallingRegistry {
       }),
     );
     const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-    await waitFor('the registry', async () => (await fetch(`http://127.0.0.1:${port}/v2/`)).ok, { timeoutMs: 30_000 });
-    const pushed = `127.0.0.1:${port}/stalling:1`;
-    await docker('tag', localImage, pushed);
-    await docker('push', '--quiet', pushed);
-    await docker('rmi', pushed);
     const gate = createServer();
-    gate.listen(0, '127.0.0.1');
-    await once(gate, 'listening');
-    const address = gate.address();
-    if (address === null || typeof address === 'string') throw new Error('the gate has no port');
-    const stalling = new StallingRegistry(registry, gate, folder, `127.0.0.1:${address.port}/stalling:1`);
+    try {
+      const registryUrl = `http://127.0.0.1:${port}/v2/`;
+      await waitFor('the registry', async () => (await fetch(registryUrl)).ok, { timeoutMs: 30_000 });
+      const pushed = `127.0.0.1:${port}/stalling:1`;
+      await docker('tag', localImage, pushed);
+      await docker('push', '--quiet', pushed);
+      await docker('rmi', pushed);
+      gate.listen(0, '127.0.0.1');
+      await once(gate, 'listening');
+    } catch (error) {
+      registry.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+    const { port: gatePort } = gate.address() as AddressInfo;
+    const stalling = new StallingRegistry(registry, gate, folder, `127.0.0.1:${gatePort}/stalling:1`);
     gate.on('connection', (client) => stalling.#join(client, port));
     return stalling;
   }
@@ -64,7 +70,7 @@ export class StallingRegistry {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.gate.close(() => resolve()));
     this.registry.kill('SIGKILL');
-    if (this.registry.exitCode === null) await once(this.registry, 'exit');
+    if (this.registry.exitCode === null && this.registry.signalCode === null) await once(this.registry, 'exit');
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -1,11 +1,12 @@
 import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Rental, RentalStatus } from '@dcompute/shared-types';
+import { inject } from 'vitest';
 import { ensureSshKey, runOverSsh, sshArguments, waitForRental } from '../../tools/launch/rental-life.mjs';
 import type { ApiClient } from './accounts.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'dcompute-e2e-ssh-'));
+// In the market's folder, which goes with the run.
+const folder = mkdtempSync(join(inject('market').dataDir, 'ssh-'));
 const key = ensureSshKey(folder);
 
 /** Rents an offer with this run's SSH key. */

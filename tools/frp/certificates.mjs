@@ -1,6 +1,7 @@
 import { X509Certificate, createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWhole } from '../launch/whole-file.mjs';
 
 const DAY_MS = 86_400_000;
 const AUTHORITY = { days: 3650, renewBeforeDays: 400 };
@@ -117,15 +118,4 @@ async function keep(keyFile, certFile, keys, certificate) {
   const key = createPrivateKey({ key: der, type: 'pkcs8', format: 'der' });
   writeWhole(keyFile, key.export({ type: 'pkcs8', format: 'pem' }), 0o600);
   writeWhole(certFile, `${certificate.toString('pem')}\n`, 0o644);
-}
-
-function writeWhole(file, text, mode) {
-  const fd = openSync(`${file}.new`, 'w', mode);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${file}.new`, file);
 }

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { restClient } from './rest.mjs';
+import { waitFor } from './wait.mjs';
+import { readJsonFile, writeWhole } from './whole-file.mjs';
 
 /** Signs in and returns a client whose token is renewed before it runs out. */
 export async function signedInClient(url, { email, password }) {
@@ -28,14 +29,35 @@ function sessionClient(url, session) {
 }
 
 /**
+ * Waits for an offer of the host's only node and says who rents it: `renter`, or, where the node could not set its
+ * firewall and so is rentable by its owner only, the host itself (whose role must be BOTH).
+ */
+export async function chooseRenter({ host, renter, progress }) {
+  const choose = async () => {
+    const [offer] = (await renter.get('/api/v1/offers')).items;
+    if (offer) return { renter, offer };
+    const [node] = (await host.get('/api/v1/nodes')).items;
+    const [own] = node?.rentableByOwnerOnly ? (await host.get('/api/v1/offers')).items : [];
+    return own && { renter: host, offer: own };
+  };
+  const chosen = await waitFor('an offer of this machine', choose, { timeoutMs: 60_000, intervalMs: 100 });
+  if (chosen.renter === host)
+    progress.note(
+      'this user cannot set firewall rules, so only the owner may rent this machine: the host rents it itself',
+    );
+  return chosen;
+}
+
+/**
  * The operator's account of an embedded market, with what this machine needs: a host key for its node and an API key
  * for `npm run market`. Both are made once and kept under `.data/secrets`.
  */
 export async function ensureOperatorKeys({ url, dataDir, secrets }) {
   const file = join(dataDir, 'secrets', 'market.json');
-  if (existsSync(file)) {
-    const kept = { ...JSON.parse(readFileSync(file, 'utf8')), url };
-    writeFileSync(file, JSON.stringify(kept, null, 2), { mode: 0o600 });
+  const before = readJsonFile(file);
+  if (before) {
+    const kept = { ...before, url };
+    writeWhole(file, JSON.stringify(kept, null, 2));
     return kept;
   }
   const operator = await signedInClient(url, { email: secrets.operatorEmail, password: secrets.operatorPassword });
@@ -45,6 +67,6 @@ export async function ensureOperatorKeys({ url, dataDir, secrets }) {
     scopes: ['read', 'rentals:write', 'nodes:write', 'keys:write', 'account:write', 'operator'],
   });
   const keys = { url, hostKey: hostKey.secret, apiKey: apiKey.secret, email: secrets.operatorEmail };
-  writeFileSync(file, JSON.stringify(keys, null, 2), { mode: 0o600 });
+  writeWhole(file, JSON.stringify(keys, null, 2));
   return keys;
 }

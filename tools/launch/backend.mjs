@@ -1,22 +1,13 @@
-import { execFile } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { Failure } from './failure.mjs';
-
-const run = promisify(execFile);
+import { runLogged } from './run.mjs';
 
 /** Applies the committed SQL migrations as the database's owner. */
 export async function migrate({ root, built, databaseUrl, log }) {
-  try {
-    const { stdout, stderr } = await run(built.node, ['dist/commands/migrate.js'], {
-      cwd: join(root, 'apps/backend'),
-      env: { PATH: process.env.PATH ?? '', MIGRATION_DATABASE_URL: databaseUrl },
-    });
-    appendFileSync(log, stdout + stderr);
-  } catch (error) {
-    throw new Failure(`The database could not be migrated:\n${error.stderr || error.message}`);
-  }
+  await runLogged(built.node, ['dist/commands/migrate.js'], {
+    log,
+    cwd: join(root, 'apps/backend'),
+    env: { PATH: process.env.PATH ?? '', MIGRATION_DATABASE_URL: databaseUrl },
+  });
 }
 
 /** The backend in role `all`. */

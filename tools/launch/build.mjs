@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { takeHold } from './hold.mjs';
 import { runLogged } from './run.mjs';
 import { cacheDir, ensure, ensureToolchain, keyOf } from './toolchain.mjs';
+import { waitFor } from './wait.mjs';
 
+const BUILD_LIMIT_MS = 30 * 60_000;
 const FRP_FLAGS = ['build', '-trimpath', '-ldflags=-s -w'];
 /** Never part of what a build is made of. */
 const NOT_SOURCES = new Set([
@@ -24,17 +27,47 @@ const NOT_SOURCES = new Set([
  */
 export async function buildParts({ root, progress, logDir }) {
   mkdirSync(logDir, { recursive: true });
+  const release = await holdCheckout(root, progress);
+  try {
+    return await buildHeldParts({ root, progress, logDir });
+  } finally {
+    release();
+  }
+}
+
+/** Two commands that build in one checkout at once would tread on each other: the later one waits. */
+async function holdCheckout(root, progress) {
+  const file = join(cacheDir(), `building-${keyOf([root])}.json`);
+  let noted = false;
+  const take = async () => {
+    const release = await takeHold(file);
+    if (!release && !noted) progress.note('another command builds in this checkout; waiting for it');
+    noted = true;
+    return release;
+  };
+  return await waitFor('the other build to end', take, { timeoutMs: BUILD_LIMIT_MS, intervalMs: 200 });
+}
+
+async function buildHeldParts({ root, progress, logDir }) {
   const log = join(logDir, 'build.log');
   const tools = await progress.step('tools (Node, pnpm, uv, Go)', () => ensureToolchain({ root, log }));
   await progress.step('packages', () => installPackages({ root, tools, log }));
   const [binaries, agent] = await progress.step('building backend, agent, guest, frp', () =>
-    Promise.all([
+    allEnded([
       buildGo({ root, tools, log: join(logDir, 'build-go.log') }),
       buildAgent({ root, tools, log: join(logDir, 'build-agent.log') }),
       buildBackend({ root, tools, log }),
     ]),
   );
   return { ...tools, ...binaries, agent };
+}
+
+/** All results, or the first failure, but not before every one has ended: none may go on behind our back. */
+async function allEnded(works) {
+  const results = await Promise.allSettled(works);
+  const failed = results.find(({ status }) => status === 'rejected');
+  if (failed) throw failed.reason;
+  return results.map(({ value }) => value);
 }
 
 async function installPackages({ root, tools, log }) {

@@ -1,6 +1,17 @@
 import { createHash } from 'node:crypto';
-import { accessSync, chmodSync, constants, lstatSync, mkdirSync, statSync, statfsSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  statSync,
+  statfsSync,
+  symlinkSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { Failure } from './failure.mjs';
 
 const NEEDED_BYTES = 3 * 1024 ** 3;
@@ -12,8 +23,11 @@ const NEEDED_BYTES = 3 * 1024 ** 3;
  * @returns {string} the real folder
  */
 export function prepareDataDir(root) {
-  const path = process.env.DCOMPUTE_DATA_DIR ?? join(root, '.data');
-  if (!exists(path)) {
+  const path = dataDirOf(root);
+  if (isLink(path)) {
+    // The folder that it leads to may have been removed by hand.
+    mkdirSync(resolve(dirname(path), readlinkSync(path)), { recursive: true, mode: 0o755 });
+  } else if (!existsSync(path)) {
     if (process.getuid?.() === 0 && !isOpenToOthers(dirname(path))) {
       const target = join('/var/lib/distributed-compute', createHash('sha256').update(path).digest('hex').slice(0, 12));
       mkdirSync(target, { recursive: true, mode: 0o755 });
@@ -26,8 +40,16 @@ export function prepareDataDir(root) {
   return path;
 }
 
+/** Where a checkout's market keeps its data, whether it is there yet or not. @param {string} root of the checkout */
+export const dataDirOf = (root) => resolve(root, process.env.DCOMPUTE_DATA_DIR || '.data');
+
 /** Makes the folders of a market and checks that there is room. @param {string} path */
 export function layOutDataDir(path) {
+  try {
+    accessSync(path, constants.W_OK);
+  } catch {
+    throw new Failure(`${path} cannot be written.`, 'Name another folder: DCOMPUTE_DATA_DIR=<folder> npm start');
+  }
   chmodSync(path, 0o755);
   for (const name of ['logs', 'run', 'secrets', 'frps', 'guard', 'agent'])
     mkdirSync(join(path, name), { recursive: true, mode: 0o700 });
@@ -38,23 +60,14 @@ export function layOutDataDir(path) {
       'Free some space, or name another folder: DCOMPUTE_DATA_DIR=<folder> npm start',
     );
   }
-  try {
-    accessSync(path, constants.W_OK);
-  } catch {
-    throw new Failure(`${path} cannot be written.`, 'Name another folder: DCOMPUTE_DATA_DIR=<folder> npm start');
-  }
 }
 
-function exists(path) {
-  try {
-    return lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
+function isLink(path) {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
-/** True when every folder above can be entered by any user. */
-function isOpenToOthers(path) {
+/** True when a folder and every folder above it can be entered by any user. @param {string} path */
+export function isOpenToOthers(path) {
   for (let folder = path; ; folder = dirname(folder)) {
     if ((statSync(folder).mode & 0o001) === 0) return false;
     if (folder === dirname(folder)) return true;

@@ -1,14 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { signedInClient, signedUpClient } from './accounts.mjs';
+import { chooseRenter, signedInClient, signedUpClient } from './accounts.mjs';
 import { observeBanner } from './banner-observer.mjs';
 import { buildParts } from './build.mjs';
-import { layOutDataDir } from './data-dir.mjs';
 import { DEFAULT_IMAGE, ensureDefaultImage } from './image.mjs';
 import { startLocalNode, startMarketStack } from './market-stack.mjs';
 import { freePort } from './ports.mjs';
 import { createProgress } from './progress.mjs';
 import { ensureSshKey, runOverSsh, sshArguments, waitForRental } from './rental-life.mjs';
+import { inThrowAwayFolder } from './throw-away.mjs';
 import { waitFor } from './wait.mjs';
 
 const PASSWORD = 'demo-password-1234';
@@ -30,56 +29,47 @@ const NETWORK_RANGE = '10.214.0.0/16';
  */
 export async function runDemo({ root }) {
   const progress = createProgress();
-  // /var/tmp, not /tmp: a container's disk does not belong into memory.
-  const dataDir = mkdtempSync('/var/tmp/dcompute-demo-');
-  let stack;
-  const stop = async () => {
-    await stack?.stop({ discard: true });
-    rmSync(dataDir, { recursive: true, force: true });
-  };
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void stop().finally(() => process.exit(130)));
-  try {
-    layOutDataDir(dataDir);
+  const result = await inThrowAwayFolder('demo', progress, async (dataDir) => {
     const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
     const mode = { fixedPorts: false, runtime: 'docker', env: QUICK_SETTLEMENT };
-    stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
-    const result = await mainJob({ stack, progress });
-    await progress.step('stopping', () => stack.stop({ discard: true }));
-    stack = undefined;
-    process.stdout.write(`${JSON.stringify(result)}\n`);
-  } finally {
-    await stop();
-  }
+    const stack = await startMarketStack({ root, dataDir, built, progress, port: await freePort(), mode });
+    try {
+      return await mainJob({ stack, progress });
+    } finally {
+      await progress.step('stopping', () => stack.stop({ discard: true }));
+    }
+  });
+  process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
 /** Host and renter sign up, this machine is rented, used over SSH and stopped; returns what it cost and how long it took. */
 async function mainJob({ stack, progress }) {
-  const { url, secrets, dataDir } = stack;
-  const host = await signedUpClient(url, {
-    email: 'host@demo.example',
-    password: PASSWORD,
-    displayName: 'Demo host',
-    role: 'LEASE',
-  });
-  const renter = await signedUpClient(url, {
-    email: 'renter@demo.example',
-    password: PASSWORD,
-    displayName: 'Demo renter',
-    role: 'RENT',
-  });
-  const operator = await signedInClient(url, { email: secrets.operatorEmail, password: secrets.operatorPassword });
+  const { host, renter: stranger, operator } = await signUp(stack);
   await progress.step('default image', () => ensureDefaultImage(stack.dockerHost));
   await progress.step('the host enrols this machine', async () => {
     const { secret } = await host.post('/api/v1/host-keys', { name: 'demo' });
     await startLocalNode(stack, { hostKey: secret, runtime: 'docker', networkRange: NETWORK_RANGE });
   });
+  const { renter, offer } = await chooseRenter({ host, renter: stranger, progress });
   await operator.post('/api/v1/operator/credits', { userId: renter.user.id, amount: '10', reason: 'demo' });
-  const offer = await waitFor('an offer', async () => (await renter.get('/api/v1/offers')).items[0], {
-    timeoutMs: 60_000,
-    intervalMs: 100,
-  });
+  const used = await useOffer({ renter, offer, progress, folder: join(stack.dataDir, 'secrets') });
+  return { ...(await report({ renter, host, operator, rental: used.rental })), ...used.seen };
+}
 
-  const { privateKey, publicKey } = ensureSshKey(join(dataDir, 'secrets'));
+/** The host may rent too: where the firewall cannot be set, nobody else may. */
+async function signUp({ url, secrets }) {
+  const account = (name, role) =>
+    signedUpClient(url, { email: `${name}@demo.example`, password: PASSWORD, displayName: `Demo ${name}`, role });
+  return {
+    host: await account('host', 'BOTH'),
+    renter: await account('renter', 'RENT'),
+    operator: await signedInClient(url, { email: secrets.operatorEmail, password: secrets.operatorPassword }),
+  };
+}
+
+/** Rents, works over SSH and stops, watched from outside; returns the settled rental and what was seen. */
+async function useOffer({ renter, offer, progress, folder }) {
+  const { privateKey, publicKey } = ensureSshKey(folder);
   const { id } = await renter.post('/api/v1/rentals', {
     offerId: offer.id,
     image: DEFAULT_IMAGE,
@@ -88,20 +78,20 @@ async function mainJob({ stack, progress }) {
     moneyCap: '1',
   });
   const observer = observeBanner((await renter.get(`/api/v1/rentals/${id}`)).connectionInfo);
-  const running = await progress.step('rented; waiting for SSH', () => waitForRental(renter, id, ['RUNNING']));
-  const ssh = sshArguments({ rental: running, privateKey, folder: join(dataDir, 'secrets') });
-  const sshOutput = await progress.step(`working over SSH for ${WORK_SECONDS} s`, () => runOverSsh(ssh, COMMAND));
-  await renter.post(`/api/v1/rentals/${id}/stop`);
-  const settled = await progress.step('stopped; settling', () => settle(renter, id));
-  const observed = await observer.stop();
-  await renter.delete(`/api/v1/rentals/${id}`);
-  await waitForRental(renter, id, ['TERMINATED'], { timeoutMs: 60_000 });
-  return {
-    ...(await report({ renter, host, operator, rental: settled })),
-    sshCommand: running.connectionInfo.sshCommand,
-    sshOutput: sshOutput.trim(),
-    observed,
-  };
+  try {
+    const running = await progress.step('rented; waiting for SSH', () => waitForRental(renter, id, ['RUNNING']));
+    const ssh = sshArguments({ rental: running, privateKey, folder });
+    const sshOutput = await progress.step(`working over SSH for ${WORK_SECONDS} s`, () => runOverSsh(ssh, COMMAND));
+    await renter.post(`/api/v1/rentals/${id}/stop`);
+    const rental = await progress.step('stopped; settling', () => settle(renter, id));
+    const observed = await observer.stop();
+    await renter.delete(`/api/v1/rentals/${id}`);
+    await waitForRental(renter, id, ['TERMINATED'], { timeoutMs: 60_000 });
+    const { sshCommand } = running.connectionInfo;
+    return { rental, seen: { sshCommand, sshOutput: sshOutput.trim(), observed } };
+  } finally {
+    await observer.stop();
+  }
 }
 
 async function settle(renter, id) {

@@ -3,7 +3,9 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from './failure.mjs';
 import { takeFirewallSnapshot } from './firewall.mjs';
+import { interruption } from './interruption.mjs';
 
+const APT_LIMIT_MS = 10 * 60_000;
 const SYSTEM_SOCKET = 'unix:///var/run/docker.sock';
 
 /**
@@ -12,8 +14,11 @@ const SYSTEM_SOCKET = 'unix:///var/run/docker.sock';
  * @param {{dataDir: string, progress: ReturnType<typeof import('./progress.mjs').createProgress>, systemSocket?: string}} options
  */
 export async function dockerEngine({ dataDir, progress, systemSocket = SYSTEM_SOCKET }) {
-  const running = process.env.DOCKER_HOST ?? systemSocket;
-  if (answers(running)) return { dockerHost: running, part: null, cleanUp: () => {} };
+  const running = process.env.DOCKER_HOST || systemSocket;
+  const system = { dockerHost: running, part: null, cleanUp: () => {} };
+  if (answers(running)) return system;
+  if (process.env.DOCKER_HOST && !hasCommand('docker'))
+    throw new Failure('The Docker client is missing.', 'Install it, for example: apt-get install docker.io');
   if (process.env.DOCKER_HOST)
     throw new Failure(
       `No Docker engine answers at DOCKER_HOST=${process.env.DOCKER_HOST}.`,
@@ -26,7 +31,8 @@ export async function dockerEngine({ dataDir, progress, systemSocket = SYSTEM_SO
     );
   }
   await installEngine(progress);
-  return ownEngine(dataDir);
+  // Where systemd runs, Debian's package starts an engine of its own.
+  return answers(running) ? system : ownEngine(dataDir);
 }
 
 /** True when a Docker engine answers there. @param {string} host */
@@ -92,15 +98,13 @@ async function installEngine(progress) {
 /** Installs Debian packages, with the lists updated first. @param {string[]} packages */
 export function aptInstall(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // Debian's package would start an engine of its own where systemd runs; ours is enough.
-  spawnSync('apt-get', ['update', '-qq'], { env });
-  const { status, stderr } = spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
-    env,
-    encoding: 'utf8',
-  });
+  spawnSync('apt-get', ['update', '-qq'], { env, timeout: APT_LIMIT_MS });
+  const install = ['install', '-y', '-qq', '--no-install-recommends', ...packages];
+  const { status, stderr, error } = spawnSync('apt-get', install, { env, encoding: 'utf8', timeout: APT_LIMIT_MS });
+  interruption.throwIfAborted();
   if (status !== 0)
     throw new Failure(
-      `apt-get could not install ${packages.join(', ')}: ${stderr.trim().split('\n').at(-1)}`,
+      `apt-get could not install ${packages.join(', ')}: ${error?.message ?? stderr.trim().split('\n').at(-1)}`,
       'Check the network and /etc/apt/sources.list, or install them by hand.',
     );
 }

@@ -7,5 +7,7 @@ export class Failure extends Error {
   constructor(message, fix) {
     super(fix ? `${message}\n  ${fix}` : message);
     this.name = 'Failure';
+    /** Whether waiting may help: a wait goes on after such a failure, and ends with any other. */
+    this.passing = false;
   }
 }

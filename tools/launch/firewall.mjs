@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { readJsonFile, writeWhole } from './whole-file.mjs';
 
 const TABLES = ['filter', 'nat', 'raw', 'mangle'];
 const PROGRAMS = ['iptables', 'ip6tables'];
@@ -11,16 +12,17 @@ const PROGRAMS = ['iptables', 'ip6tables'];
  * @returns {{restore: () => void}}
  */
 export function takeFirewallSnapshot(file) {
-  if (!existsSync(file)) {
-    writeFileSync(file, JSON.stringify({ rules: PROGRAMS.flatMap(savedLines), bridge: hasBridge() }));
-  }
-  return {
-    restore() {
-      const { rules, bridge } = JSON.parse(readFileSync(file, 'utf8'));
-      removeAddedFirewallRules({ rules: new Set(rules), bridge });
-      rmSync(file);
-    },
-  };
+  if (!readJsonFile(file))
+    writeWhole(file, JSON.stringify({ rules: PROGRAMS.flatMap(savedLines), bridge: hasBridge() }));
+  return { restore: () => restoreFirewall(file) };
+}
+
+/** Brings back what a note says, once. @param {string} file */
+export function restoreFirewall(file) {
+  const note = readJsonFile(file);
+  if (!note) return;
+  removeAddedFirewallRules({ rules: new Set(note.rules), bridge: note.bridge });
+  rmSync(file);
 }
 
 /** Removes every rule and chain of Docker's that was not there before, and its default bridge. */

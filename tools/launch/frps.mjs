@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificates } from '../frp/certificates.mjs';
 import { renderFrpsConfig } from '../frp/frps-config.mjs';
 import { Failure } from './failure.mjs';
-import { freePort, freePortBlock, requirePort } from './ports.mjs';
+import { freePort, freePortBlock, portSetting, requirePort } from './ports.mjs';
+import { readJsonFile, writeWhole } from './whole-file.mjs';
 
 const SERVER_NAME = 'frps.dcompute.internal';
 const DEFAULT_BIND_PORT = 7000;
@@ -15,11 +16,12 @@ const DEFAULT_RENTAL_PORTS = { start: 20_000, end: 20_999 };
  */
 export async function planTunnel({ dataDir, secrets, mode }) {
   const file = join(dataDir, 'frps', 'ports.json');
-  const kept = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
-  const ports =
-    kept ?? (mode.fixedPorts ? fixedPorts() : { bind: await freePort(), rentals: await freePortBlock(100) });
+  const kept = readJsonFile(file);
+  const ports = mode.fixedPorts
+    ? fixedPorts(kept)
+    : (kept ?? { bind: await freePort(), rentals: await freePortBlock(100) });
   if (mode.fixedPorts) await requirePort(ports.bind, { what: 'where nodes reach the tunnel', variable: 'FRPS_PORT' });
-  writeFileSync(file, JSON.stringify(ports));
+  writeWhole(file, JSON.stringify(ports));
   const certificates = await makeCertificates({ folder: join(dataDir, 'frps'), serverName: SERVER_NAME });
   return {
     guardPort: await freePort(),
@@ -39,12 +41,16 @@ export async function planTunnel({ dataDir, secrets, mode }) {
   };
 }
 
-const fixedPorts = () => ({ bind: Number(process.env.FRPS_PORT ?? DEFAULT_BIND_PORT), rentals: rentalPorts() });
+/** What FRPS_PORT and RENTAL_PORTS say, else what this market had before. */
+const fixedPorts = (kept) => ({
+  bind: portSetting('FRPS_PORT', kept?.bind ?? DEFAULT_BIND_PORT),
+  rentals: rentalPorts(kept?.rentals ?? DEFAULT_RENTAL_PORTS),
+});
 
 /** The public ports that rentals may have: RENTAL_PORTS=<first>-<last>. */
-function rentalPorts() {
+function rentalPorts(fallback) {
   const text = process.env.RENTAL_PORTS;
-  if (!text) return DEFAULT_RENTAL_PORTS;
+  if (!text) return fallback;
   const [, start = 0, end = 0] = /^(\d{1,5})-(\d{1,5})$/.exec(text)?.map(Number) ?? [];
   if (start >= 1024 && end >= start && end <= 65_535) return { start, end };
   throw new Failure(

@@ -1,9 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { agentPart, discardInstances, nodeIdOf, takeNodeDown } from './agent.mjs';
+import { agentPart, discardInstances, noteNode, notedNode, takeNodeDown } from './agent.mjs';
 import { backendPart, guardPart, migrate } from './backend.mjs';
 import { dockerEngine } from './engine.mjs';
 import { Failure } from './failure.mjs';
+import { restoreFirewall } from './firewall.mjs';
 import { frpsPart, planTunnel } from './frps.mjs';
 import { requirePort } from './ports.mjs';
 import { postgresPart } from './postgres.mjs';
@@ -24,13 +25,14 @@ const STOP_SIGNALS = { postgres: 'SIGINT' };
  * @property {string | undefined} dockerHost
  * @property {string | undefined} databaseUrl of the application's login
  * @property {Awaited<ReturnType<typeof dockerEngine>> | undefined} engine
- * @property {object | undefined} node the agent of this machine
+ * @property {import('./agent.mjs').LocalNode | undefined} node the agent of this machine
  * @property {(options?: {discard?: boolean}) => Promise<void>} stop ends everything in order; `discard` removes the node's disks too
  */
 
 /**
  * Starts every part of the market but the node: PostgreSQL, frps, guard and backend, and a Docker engine where this
- * machine has none. What an earlier launcher left behind is ended first.
+ * machine has none. What an earlier launcher left behind is ended first; its instances and tunnels live on for the node
+ * of this one, or end with this stack.
  * @param {object} options
  * @param {string} options.root the checkout
  * @param {string} options.dataDir
@@ -66,7 +68,8 @@ export async function startMarketStack({ root, dataDir, built, progress, port, m
     dockerHost: undefined,
     databaseUrl: undefined,
     engine: undefined,
-    node: undefined,
+    // Of a launcher that was killed: its instances must end also when this one gets no further.
+    node: notedNode(dataDir),
     stop: (options) => stopStack(stack, options),
   };
   try {
@@ -108,7 +111,7 @@ async function startParts(stack, { root, progress, port, mode }) {
  * @param {{hostKey: string, runtime: 'docker' | 'simulated', networkRange?: string}} options
  */
 export async function startLocalNode(stack, options) {
-  if (stack.node) throw new Failure('the local node runs already');
+  if (stack.supervisor.pidOf('agent') !== undefined) throw new Failure('the local node runs already');
   mkdirSync(join(stack.dataDir, 'agent'), { recursive: true, mode: 0o700 });
   stack.node = {
     ...options,
@@ -117,7 +120,9 @@ export async function startLocalNode(stack, options) {
     backendUrl: stack.url,
     dockerHost: stack.dockerHost,
   };
+  noteNode(stack.node);
   await stack.supervisor.start(agentPart(stack.node));
+  noteNode(stack.node);
 }
 
 /** Ends everything in order: rentals of the local node first (their disks are kept), PostgreSQL last. */
@@ -125,11 +130,31 @@ async function stopStack(stack, { discard = false } = {}) {
   const { supervisor, node } = stack;
   if (node) {
     stack.node = undefined;
-    const nodeId = discard ? await nodeIdOf(node).catch(() => undefined) : undefined;
     supervisor.expectEnd('agent');
     await takeNodeDown(node, supervisor.pidOf('agent'));
-    if (nodeId) await discardInstances(node, nodeId);
+    if (discard) await discardInstances(node);
   }
   for (const name of STOP_ORDER) await supervisor.stop(name);
   if (stack.engine?.part) stack.engine.cleanUp();
+}
+
+/**
+ * Ends what a killed launcher of a throw-away market left: its agent, instances with their disks, networks, rules and
+ * every other part. The engine goes after the node that needs it.
+ * @param {string} dataDir
+ */
+export async function endAbandonedMarket(dataDir) {
+  const supervisor = new Supervisor({ runDir: join(dataDir, 'run'), logDir: join(dataDir, 'logs') });
+  const endNode = async () => {
+    const node = notedNode(dataDir);
+    if (!node) return;
+    await takeNodeDown(node, undefined);
+    await discardInstances(node);
+  };
+  await supervisor.endLeftovers({
+    stopOrder: STOP_ORDER,
+    stopSignals: STOP_SIGNALS,
+    afterEach: (name) => (name === 'agent' ? endNode() : Promise.resolve()),
+  });
+  restoreFirewall(join(dataDir, 'run', 'firewall-before.json'));
 }

@@ -1,16 +1,18 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { dataDirOf } from './data-dir.mjs';
 import { Failure } from './failure.mjs';
 import { ensureSshKey, sshArguments, waitForRental } from './rental-life.mjs';
 import { restClient } from './rest.mjs';
+import { readJsonFile } from './whole-file.mjs';
 
 const USAGE = `npm run market -- <command>
 
   offers                       what can be rented, cheapest first
   rent [offer]                 rent an offer (default: the cheapest) and wait until SSH answers
-       --image NAME --port N --env NAME=VALUE --ttl SECONDS --cap DOLLARS --args COMMAND...
+       --image NAME --port N --env NAME=VALUE --ttl SECONDS --cap DOLLARS --args 'COMMAND'
   rentals                      your rentals
   show [rental]                one rental, whole
   events [rental]              what happened to it, and why
@@ -29,22 +31,28 @@ A rental or an offer is named by its number (the first column) or its id; withou
  */
 export async function runMarketCommand({ root, argv }) {
   const [name = 'help', ...rest] = argv;
-  const command = commands[name];
-  if (!command) {
-    process.stdout.write(USAGE);
-    if (name !== 'help') throw new Failure(`There is no command "${name}".`);
-    return;
-  }
-  const folder = join(process.env.DCOMPUTE_DATA_DIR ?? join(root, '.data'), 'secrets');
-  const file = join(folder, 'market.json');
-  if (!existsSync(file)) throw new Failure('No market was started here yet.', 'Start one: npm start');
-  const { url, apiKey, email } = JSON.parse(readFileSync(file, 'utf8'));
-  const api = restClient({ url, token: apiKey });
-  await command({ api, folder, email, argv: rest }).catch((error) => {
-    if (error.cause?.code === 'ECONNREFUSED')
-      throw new Failure(`The market at ${url} does not answer.`, 'Start it: npm start');
-    throw error;
+  if (['help', '--help', '-h'].includes(name)) return void process.stdout.write(USAGE);
+  if (!Object.hasOwn(commands, name))
+    throw new Failure(`There is no command "${name}".`, 'See: npm run market -- help');
+  const folder = join(dataDirOf(root), 'secrets');
+  const market = readJsonFile(join(folder, 'market.json'));
+  if (!market) throw new Failure('No market was started here yet.', 'Start one: npm start');
+  const api = restClient({ url: market.url, token: market.apiKey });
+  await commands[name]({ api, folder, email: market.email, argv: rest }).catch((error) => {
+    throw explained(error, market.url);
   });
+}
+
+/** Says what to type where the cause is known. */
+function explained(error, url) {
+  if (error.cause?.code === 'ECONNREFUSED')
+    return new Failure(
+      `The market at ${url} does not answer.`,
+      'Wait a moment if it is starting, else start it: npm start',
+    );
+  if (error.code === 'rental.insufficient_funds')
+    return new Failure(error.message, 'Give yourself credit: npm run market -- credit 10');
+  return error;
 }
 
 const commands = {
@@ -77,15 +85,14 @@ const commands = {
       },
     });
     const offer = await findOffer(api, positionals[0]);
+    const { publicKey, privateKey } = sshKey(folder);
     const created = await api.post('/api/v1/rentals', {
       offerId: offer.id,
       ...(values.image ? { image: values.image } : {}),
       ...(values.args ? { runType: 'args', command: ['/bin/sh', '-c', values.args] } : {}),
       ports: values.port.map(Number),
-      env: Object.fromEntries(
-        values.env.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
-      ),
-      sshPublicKeys: [sshKey(folder).publicKey],
+      env: Object.fromEntries(values.env.map(splitPair)),
+      sshPublicKeys: [publicKey],
       ...(values.ttl ? { ttlSeconds: Number(values.ttl) } : {}),
       ...(values.cap ? { moneyCap: values.cap } : {}),
     });
@@ -93,7 +100,9 @@ const commands = {
     const rental = await waitForRental(api, created.id, ['RUNNING'], {
       onChange: (state) => process.stderr.write(`  ${state}\n`),
     });
-    process.stdout.write(`${rental.connectionInfo.sshCommand}\nopen it: npm run market -- ssh ${rental.publicId}\n`);
+    // Options may follow the address; this one needs the key of this folder.
+    const command = `${rental.connectionInfo.sshCommand} -i '${privateKey}'`;
+    process.stdout.write(`${command}\nopen it: npm run market -- ssh ${rental.publicId}\n`);
   },
   async rentals({ api }) {
     const { items } = await api.get('/api/v1/rentals?limit=50');
@@ -155,6 +164,13 @@ const commands = {
     );
   },
 };
+
+/** `NAME=VALUE` of --env. */
+function splitPair(pair) {
+  const at = pair.indexOf('=');
+  if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)];
+  throw new Failure(`--env ${pair} has no value.`, 'Write it as --env NAME=VALUE');
+}
 
 async function act(api, name, change, statuses) {
   const { id, publicId } = await findRental(api, name);

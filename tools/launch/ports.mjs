@@ -21,11 +21,23 @@ export async function freePort() {
   return port;
 }
 
+/** A port that a person may set by an environment variable. @param {string} variable @param {number} fallback */
+export function portSetting(variable, fallback) {
+  const text = process.env[variable];
+  if (!text) return fallback;
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
+  throw new Failure(
+    `${variable}=${text} is no port.`,
+    `Choose a whole number from 1 to 65535: ${variable}=<port> npm start`,
+  );
+}
+
 /** Fails with a sentence when a port that people use is taken. */
 export async function requirePort(port, { what, variable }) {
   if ((await tryPort(port)) !== null) return;
   throw new Failure(
-    `Port ${port} (${what}) is taken by another program.`,
+    `Port ${port} (${what}) is taken by another program, or this user may not have it.`,
     `End that program, or choose another port: ${variable}=<port> npm start`,
   );
 }

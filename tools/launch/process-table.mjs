@@ -7,13 +7,8 @@ import { waitFor } from './wait.mjs';
  * @param {number} pid
  */
 export function processStartTime(pid) {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? null : Number(fields[19]);
-  } catch {
-    return null;
-  }
+  const fields = statOf(pid);
+  return fields === null || fields[0] === 'Z' ? null : Number(fields[19]);
 }
 
 /** @param {{pid: number, startTime: number | null}} record */
@@ -21,20 +16,35 @@ export function isAlive(record) {
   return record.startTime !== null && processStartTime(record.pid) === record.startTime;
 }
 
-/** Every process of a session (the parts run in sessions of their own, so this finds their children too). */
-function processesOfSession(sessionId) {
-  const found = [];
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      if (Number(fields[3]) === sessionId && fields[0] !== 'Z') found.push(Number(entry));
-    } catch {
-      // gone between readdir and read
-    }
+/**
+ * What is left of the session that a process led (the parts run in sessions of their own, so this finds their children
+ * too). Empty when its pid belongs to another process by now, or never belonged to one.
+ * @param {{pid: number, startTime: number | null}} record
+ */
+function processesOfSession(record) {
+  if (record.startTime === null) return [];
+  const leader = processStartTime(record.pid);
+  if (leader !== null && leader !== record.startTime) return [];
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => sessionOf(pid) === record.pid);
+}
+
+/** The session of a process; null when it is gone or a zombie. @param {number} pid */
+function sessionOf(pid) {
+  const fields = statOf(pid);
+  return fields === null || fields[0] === 'Z' ? null : Number(fields[3]);
+}
+
+/** The fields of /proc/<pid>/stat after the command's name. @param {number} pid */
+function statOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return null;
   }
-  return found;
 }
 
 /**
@@ -47,17 +57,18 @@ export async function endProcess(record, { signal, timeoutMs }) {
   let clean = true;
   if (isAlive(record)) {
     sendSignal(record.pid, signal);
-    try {
-      await waitFor(`process ${record.pid} to end`, () => !isAlive(record), { timeoutMs, intervalMs: 20 });
-    } catch {
-      clean = false;
-    }
+    clean = await waitFor(`process ${record.pid} to end`, () => !isAlive(record), {
+      timeoutMs,
+      intervalMs: 20,
+      evenInterrupted: true,
+    }).catch(() => false);
   }
-  for (const pid of processesOfSession(record.pid)) sendSignal(pid, 'SIGKILL');
-  await waitFor(`session ${record.pid} to end`, () => processesOfSession(record.pid).length === 0, {
-    timeoutMs: 10_000,
-    intervalMs: 20,
-  });
+  const killed = () => {
+    const left = processesOfSession(record);
+    for (const pid of left) sendSignal(pid, 'SIGKILL');
+    return left.length === 0;
+  };
+  await waitFor(`session ${record.pid} to end`, killed, { timeoutMs: 10_000, intervalMs: 20, evenInterrupted: true });
   return clean;
 }
 

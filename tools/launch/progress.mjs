@@ -20,7 +20,8 @@ export function createProgress({ quiet = false } = {}) {
         return result;
       } catch (error) {
         write(`\r  ${name} ${dots(name)} failed\n`);
-        throw error instanceof Failure ? error : new Error(`${name}: ${error.message}`, { cause: error });
+        if (error instanceof Failure || error.code) throw error;
+        throw new Error(`${name}: ${error.message}`, { cause: error });
       }
     },
     note: (text) => write(`  ${text}\n`),

@@ -48,8 +48,10 @@ export async function waitForRental(api, id, statuses, { timeoutMs = 300_000, on
   );
 }
 
+/** A rental that its node stopped for a moment (`node_shutdown`) has not ended: the node's return resumes it. */
 function endedOtherwise(rental, statuses) {
-  const ended = ['FAILED', 'TERMINATED'].includes(rental.status) && !statuses.includes(rental.status);
+  const stopped = rental.status === 'STOPPED' && rental.endReason !== 'node_shutdown';
+  const ended = ['FAILED', 'TERMINATED'].includes(rental.status) || (stopped && statuses.includes('RUNNING'));
   if (ended) throw new Failure(`The rental ended: ${rental.endMessage ?? rental.endReason ?? rental.status}`);
   return undefined;
 }
@@ -65,7 +67,8 @@ export function sshArguments({ rental, privateKey, folder }) {
     '-o',
     'IdentitiesOnly=yes',
     '-o',
-    `UserKnownHostsFile=${knownHosts}`,
+    // Quoted: ssh takes spaces for the end of a name.
+    `UserKnownHostsFile="${knownHosts}"`,
     '-o',
     'StrictHostKeyChecking=yes',
     '-o',

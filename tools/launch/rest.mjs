@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { Failure } from './failure.mjs';
 
 /** An answer of the API that is not a success: the code and the sentence of its problem details. */
-class ApiError extends Error {
+class ApiError extends Failure {
   constructor(status, problem) {
     const fields = (problem.errors ?? []).map(({ field, message }) => `${field}: ${message}`);
     super(
@@ -9,6 +10,7 @@ class ApiError extends Error {
     );
     this.status = status;
     this.code = problem.code;
+    this.passing = true;
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readJsonFile, writeWhole } from './whole-file.mjs';
 
 /**
  * The secrets of one market on embedded parts: made once, kept under `.data/secrets` for the owner only.
@@ -8,7 +8,8 @@ import { join } from 'node:path';
  */
 export function loadSecrets(dataDir) {
   const file = join(dataDir, 'secrets', 'launcher.json');
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
+  const kept = readJsonFile(file);
+  if (kept) return kept;
   const secrets = {
     postgresSuperuser: text(),
     databaseOwner: text(),
@@ -22,8 +23,7 @@ export function loadSecrets(dataDir) {
     frpsAdminPassword: text(),
     proxyServerId: crypto.randomUUID(),
   };
-  writeFileSync(`${file}.new`, JSON.stringify(secrets, null, 2), { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  writeWhole(file, JSON.stringify(secrets, null, 2));
   return secrets;
 }
 

@@ -2,9 +2,12 @@ import { join } from 'node:path';
 import { ensureOperatorKeys } from './accounts.mjs';
 import { buildParts } from './build.mjs';
 import { prepareDataDir } from './data-dir.mjs';
+import { Failure } from './failure.mjs';
 import { holdDataDir } from './hold.mjs';
 import { ensureDefaultImage } from './image.mjs';
+import { interrupted, interruption } from './interruption.mjs';
 import { startLocalNode, startMarketStack } from './market-stack.mjs';
+import { portSetting } from './ports.mjs';
 import { createProgress } from './progress.mjs';
 import { restClient } from './rest.mjs';
 import { waitFor } from './wait.mjs';
@@ -18,19 +21,29 @@ const DEFAULT_PORT = 3000;
 export async function startMarket({ root, runtime }) {
   const progress = createProgress();
   process.stderr.write('\nDistributedCompute: starting the market on this machine\n\n');
-  const interrupted = interruption();
+  const port = portSetting('PORT', DEFAULT_PORT);
   const dataDir = prepareDataDir(root);
-  const release = holdDataDir(dataDir);
-  const port = Number(process.env.PORT ?? DEFAULT_PORT);
-  const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
-  const stack = await startMarketStack({ root, dataDir, built, progress, port, mode: { fixedPorts: true, runtime } });
+  const release = await holdDataDir(dataDir);
+  try {
+    const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
+    const mode = { fixedPorts: true, runtime };
+    await serveUntilInterrupted(
+      await startMarketStack({ root, dataDir, built, progress, port, mode }),
+      progress,
+      runtime,
+    );
+  } finally {
+    release();
+  }
+}
+
+async function serveUntilInterrupted(stack, progress, runtime) {
   try {
     await joinThisMachine({ stack, progress, runtime });
     printReady(stack, progress);
-    await interrupted;
+    await interrupted();
   } finally {
     await progress.step('stopping: rentals first, disks and data are kept', () => stack.stop());
-    release();
   }
 }
 
@@ -40,9 +53,10 @@ async function joinThisMachine({ stack, progress, runtime }) {
   await progress.step('joining this machine as a node', async () => {
     await startLocalNode(stack, { hostKey: keys.hostKey, runtime });
     const api = restClient({ url: stack.url, token: keys.apiKey });
-    await waitFor('an offer of this machine', async () => (await api.get('/api/v1/offers')).items.length > 0, {
-      timeoutMs: 60_000,
-      intervalMs: 100,
+    const offered = async () => (await api.get('/api/v1/offers')).items.length > 0;
+    await waitFor('an offer of this machine', offered, { timeoutMs: 60_000, intervalMs: 100 }).catch((error) => {
+      interruption.throwIfAborted();
+      throw new Failure(error.message, `What the agent says: ${join(stack.dataDir, 'logs', 'agent.log')}`);
     });
   });
 }
@@ -58,16 +72,10 @@ ready in ${(progress.elapsedMs() / 1000).toFixed(1)} s
 Next, in another terminal:
 
   npm run market -- offers          what this machine offers
+  npm run market -- credit 10       give yourself credit to rent with
   npm run market -- rent            rent the cheapest offer
   npm run market -- ssh             open SSH into it
 
 Ctrl-C stops everything; data stays.
 `);
-}
-
-/** Resolves at the first Ctrl-C or SIGTERM; a second one does not cut the clean-up short. */
-function interruption() {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => resolve(signal));
-  });
 }

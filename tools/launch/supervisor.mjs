@@ -1,23 +1,28 @@
 import { spawn } from 'node:child_process';
 import {
   closeSync,
+  copyFileSync,
   mkdirSync,
   openSync,
   readFileSync,
   readdirSync,
-  renameSync,
   rmSync,
   statSync,
-  writeFileSync,
+  truncateSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from './failure.mjs';
+import { interruption } from './interruption.mjs';
 import { endProcess, isAlive, processStartTime } from './process-table.mjs';
 import { waitFor } from './wait.mjs';
+import { readJsonFile, writeWhole } from './whole-file.mjs';
 
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024;
+const LOG_CHECK_MS = 60_000;
 const RESTART_DELAYS_MS = [200, 1000, 2000, 5000, 10_000];
+/** A part that worked for so long has got over its earlier crashes. */
+const STABLE_MS = 60_000;
 
 /**
  * @typedef {object} Part
@@ -44,15 +49,17 @@ export class Supervisor {
     this.runDir = runDir;
     this.logDir = logDir;
     this.onCrash = onCrash;
-    /** @type {Map<string, {part: Part, record: {pid: number, startTime: number | null}, stopping: boolean, crashes: number, exit?: string}>} */
+    /** @type {Map<string, {part: Part, record: {pid: number, startTime: number | null}, stopping: boolean, crashes: number, startedAt: number, exit?: string}>} */
     this.parts = new Map();
     mkdirSync(runDir, { recursive: true });
     mkdirSync(logDir, { recursive: true });
+    setInterval(() => this.#shortenLogs(), LOG_CHECK_MS).unref();
   }
 
   /** Starts a part and waits until it is ready. @param {Part} part */
   async start(part) {
-    const entry = { part, record: { pid: 0, startTime: null }, stopping: false, crashes: 0 };
+    interruption.throwIfAborted();
+    const entry = { part, record: { pid: 0, startTime: null }, stopping: false, crashes: 0, startedAt: 0 };
     this.parts.set(part.name, entry);
     this.#spawn(entry);
     try {
@@ -62,6 +69,7 @@ export class Supervisor {
         abort: () => (entry.crashes > 2 ? `it ends at once (${entry.exit})` : undefined),
       });
     } catch (error) {
+      interruption.throwIfAborted();
       throw new Failure(
         `${error.message}\n${indent(tail(this.#logFile(part.name)))}`,
         `The whole log: ${this.#logFile(part.name)}`,
@@ -92,11 +100,12 @@ export class Supervisor {
   }
 
   /**
-   * Ends what a killed launcher left, in the order of `stopOrder` (unknown names last), but what `keep` names.
-   * @param {{stopOrder: string[], stopSignals?: Record<string, NodeJS.Signals>}} options
+   * Ends what a killed launcher left, in the order of `stopOrder` (unknown names last).
+   * @param {{stopOrder: string[], stopSignals?: Record<string, NodeJS.Signals>, afterEach?: (name: string) => Promise<void>}} options
+   *   `afterEach` is awaited before the next part is ended
    * @returns {Promise<string[]>} names of the parts that were ended
    */
-  async endLeftovers({ stopOrder, stopSignals = {} }) {
+  async endLeftovers({ stopOrder, stopSignals = {}, afterEach = async () => {} }) {
     const rank = (name) => (stopOrder.includes(name) ? stopOrder.indexOf(name) : stopOrder.length);
     const names = readdirSync(this.runDir)
       .filter((file) => file.endsWith('.pid.json'))
@@ -104,19 +113,19 @@ export class Supervisor {
       .sort((a, b) => rank(a) - rank(b));
     const ended = [];
     for (const name of names) {
-      const record = JSON.parse(readFileSync(this.#pidFile(name), 'utf8'));
-      if (isAlive(record)) {
-        await endProcess(record, { signal: stopSignals[name] ?? 'SIGTERM', timeoutMs: 20_000 });
-        ended.push(name);
-      }
+      const record = readJsonFile(this.#pidFile(name)) ?? { pid: 0, startTime: null };
+      if (isAlive(record)) ended.push(name);
+      // Also where the part itself has died: its children may not.
+      await endProcess(record, { signal: stopSignals[name] ?? 'SIGTERM', timeoutMs: 20_000 });
       rmSync(this.#pidFile(name), { force: true });
+      await afterEach(name);
     }
     return ended;
   }
 
   #spawn(entry) {
     const { part } = entry;
-    const log = this.#openLog(part.name);
+    const log = openSync(this.#logFile(part.name), 'a', 0o640);
     const child = spawn(part.command, part.args, {
       cwd: part.cwd,
       env: part.env,
@@ -126,31 +135,51 @@ export class Supervisor {
       stdio: ['ignore', log, log],
     });
     closeSync(log);
-    child.on('error', (error) => this.#ended(entry, error.message));
-    child.on('exit', (code, signal) => this.#ended(entry, signal ? `signal ${signal}` : `exit code ${code}`));
+    child.on('error', (error) => this.#restart(entry, error.message));
+    child.on('exit', (code, signal) => this.#restart(entry, signal ? `signal ${signal}` : `exit code ${code}`));
     if (child.pid === undefined) return;
+    entry.startedAt = performance.now();
     entry.record = { pid: child.pid, startTime: processStartTime(child.pid) };
-    writeFileSync(this.#pidFile(part.name), JSON.stringify({ name: part.name, ...entry.record }));
+    try {
+      writeWhole(this.#pidFile(part.name), JSON.stringify({ name: part.name, ...entry.record }));
+    } catch (error) {
+      // A part that no later launcher could find must not run; its end starts it again.
+      child.kill('SIGKILL');
+      throw error;
+    }
   }
 
-  async #ended(entry, exit) {
+  /** Starts a part again that ended by itself, ever more slowly; not being able to is one more crash. */
+  async #restart(entry, exit) {
     entry.exit = exit;
     if (entry.stopping) return;
+    if (entry.startedAt > 0 && performance.now() - entry.startedAt > STABLE_MS) entry.crashes = 0;
     const pause = RESTART_DELAYS_MS[Math.min(entry.crashes, RESTART_DELAYS_MS.length - 1)];
     entry.crashes += 1;
     this.onCrash(entry.part.name, exit);
     await delay(pause);
-    if (!entry.stopping) this.#spawn(entry);
+    if (entry.stopping) return;
+    entry.startedAt = 0;
+    try {
+      this.#spawn(entry);
+    } catch (error) {
+      // Once it runs, its exit leads here again; where it does not (a full disk), this does.
+      if (entry.startedAt === 0) await this.#restart(entry, error.message);
+    }
   }
 
-  #openLog(name) {
-    const file = this.#logFile(name);
-    try {
-      if (statSync(file).size > LOG_LIMIT_BYTES) renameSync(file, `${file}.1`);
-    } catch {
-      // first start: there is no log yet
+  /** Every part appends to its log, so it may be cut while it is written. */
+  #shortenLogs() {
+    for (const name of this.parts.keys()) {
+      const file = this.#logFile(name);
+      try {
+        if (statSync(file).size <= LOG_LIMIT_BYTES) continue;
+        copyFileSync(file, `${file}.1`);
+        truncateSync(file);
+      } catch {
+        // There is no log, or no room for a copy: the next look will tell.
+      }
     }
-    return openSync(file, 'a', 0o640);
   }
 
   #logFile = (name) => join(this.logDir, `${name}.log`);

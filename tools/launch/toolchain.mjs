@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { aptInstall, hasCommand, isDebianLike } from './engine.mjs';
 import { Failure } from './failure.mjs';
+import { processStartTime } from './process-table.mjs';
 import { runLogged } from './run.mjs';
 
 const NODE_VERSION = '24.21.0';
@@ -59,8 +60,9 @@ export async function ensureToolchain({ root, log }) {
 export async function ensure(name, fill) {
   const folder = join(cacheDir(), name);
   if (existsSync(folder)) return folder;
+  mkdirSync(cacheDir(), { recursive: true });
+  removeHalfMade(name);
   const making = `${folder}.${process.pid}`;
-  rmSync(making, { recursive: true, force: true });
   mkdirSync(making, { recursive: true });
   try {
     await fill(making);
@@ -69,6 +71,15 @@ export async function ensure(name, fill) {
     rmSync(making, { recursive: true, force: true });
   }
   return folder;
+}
+
+/** Removes what a killed process began to make under this name. */
+function removeHalfMade(name) {
+  for (const entry of readdirSync(cacheDir()).filter((other) => other.startsWith(`${name}.`))) {
+    const pid = Number(entry.slice(name.length + 1));
+    if (pid === process.pid || processStartTime(pid) === null)
+      rmSync(join(cacheDir(), entry), { recursive: true, force: true });
+  }
 }
 
 /** A short name for a set of inputs. @param {import('node:crypto').BinaryLike[]} inputs */
