@@ -50,7 +50,7 @@ async function serveUntilInterrupted(stack, progress, runtime) {
 async function joinThisMachine({ stack, progress, runtime }) {
   const keys = await ensureOperatorKeys(stack);
   if (runtime === 'docker') await progress.step('default image', () => ensureDefaultImage(stack.dockerHost, progress));
-  await progress.step('joining this machine as a node', async () => {
+  const ownerOnly = await progress.step('joining this machine as a node', async () => {
     await startLocalNode(stack, { hostKey: keys.hostKey, runtime });
     const api = restClient({ url: stack.url, token: keys.apiKey });
     const offered = async () => (await api.get('/api/v1/offers')).items.length > 0;
@@ -58,7 +58,13 @@ async function joinThisMachine({ stack, progress, runtime }) {
       interruption.throwIfAborted();
       throw new Failure(error.message, `What the agent says: ${join(stack.dataDir, 'logs', 'agent.log')}`);
     });
+    const { items } = await api.get('/api/v1/nodes');
+    return items.some(({ rentableByOwnerOnly }) => rentableByOwnerOnly);
   });
+  if (ownerOnly && runtime === 'docker')
+    progress.note(
+      'this user cannot set firewall rules: the machine is rentable by its owner only (run npm start as root to let others rent it)',
+    );
 }
 
 function printReady(stack, progress) {

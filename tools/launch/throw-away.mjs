@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { layOutDataDir } from './data-dir.mjs';
 import { holdDataDir, isAbandoned } from './hold.mjs';
@@ -55,9 +55,9 @@ export async function takeThrowAwayFolder(kind, progress) {
 }
 
 async function removeAbandoned(progress) {
-  const mine = (name) => NAME.test(name) && isAbandoned(join(PLACE, name));
-  for (const name of readdirSync(PLACE).filter(mine)) {
+  for (const name of readdirSync(PLACE).filter((entry) => NAME.test(entry) && isMine(join(PLACE, entry)))) {
     const dataDir = join(PLACE, name);
+    if (!isAbandoned(dataDir)) continue;
     // Two commands may find it at once: one of them gets it.
     const release = await holdDataDir(dataDir).catch(() => undefined);
     if (!release) continue;
@@ -65,6 +65,11 @@ async function removeAbandoned(progress) {
       .step(`removing what a killed command left in ${dataDir}`, () => removeMarket(dataDir))
       .finally(release);
   }
+}
+
+/** Another user's folder is not ours to look into. */
+function isMine(path) {
+  return statSync(path, { throwIfNoEntry: false })?.uid === process.getuid?.();
 }
 
 async function removeMarket(dataDir) {
