@@ -10,7 +10,7 @@ import { readJsonFile } from './whole-file.mjs';
 
 const USAGE = `npm run market -- <command>
 
-  offers                       what can be rented, cheapest first
+  offers                       what can be rented now, cheapest first
   rent [offer]                 rent an offer (default: the cheapest) and wait until SSH answers
        --image NAME --port N --env NAME=VALUE --ttl SECONDS --cap DOLLARS --args 'COMMAND'
   rentals                      your rentals
@@ -59,7 +59,7 @@ const commands = {
   async offers({ api }) {
     const { items } = await api.get('/api/v1/offers?limit=100');
     table(
-      ['no', 'GPU', 'CPU', 'RAM', 'disk', '$/hour', 'free'],
+      ['no', 'GPU', 'CPU', 'RAM', 'disk', '$/hour'],
       items.map((offer) => [
         offer.publicId,
         offer.gpuCount ? `${offer.gpuCount}x ${offer.gpuModel}` : '-',
@@ -67,7 +67,6 @@ const commands = {
         `${offer.ramMib} MiB`,
         `${offer.diskGib} GiB`,
         offer.pricePerHour,
-        offer.available ? 'yes' : 'no',
       ]),
     );
   },
@@ -193,12 +192,10 @@ async function untilRunning(api, rental) {
 async function findOffer(api, name) {
   const { items } = await api.get('/api/v1/offers?limit=200');
   const offer =
-    name === undefined
-      ? items.find((item) => item.available)
-      : items.find((item) => item.id === name || String(item.publicId) === name);
+    name === undefined ? items[0] : items.find((item) => item.id === name || String(item.publicId) === name);
   if (!offer)
     throw new Failure(
-      name === undefined ? 'Nothing is free to rent right now.' : `There is no offer "${name}".`,
+      name === undefined ? 'Nothing is free to rent right now.' : `There is no offer "${name}", or it is taken.`,
       'See: npm run market -- offers',
     );
   return offer;

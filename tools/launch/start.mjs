@@ -50,21 +50,30 @@ async function serveUntilInterrupted(stack, progress, runtime) {
 async function joinThisMachine({ stack, progress, runtime }) {
   const keys = await ensureOperatorKeys(stack);
   if (runtime === 'docker') await progress.step('default image', () => ensureDefaultImage(stack.dockerHost, progress));
-  const ownerOnly = await progress.step('joining this machine as a node', async () => {
+  const node = await progress.step('joining this machine as a node', async () => {
     await startLocalNode(stack, { hostKey: keys.hostKey, runtime });
-    const api = restClient({ url: stack.url, token: keys.apiKey });
-    const offered = async () => (await api.get('/api/v1/offers')).items.length > 0;
-    await waitFor('an offer of this machine', offered, { timeoutMs: 60_000, intervalMs: 100 }).catch((error) => {
-      interruption.throwIfAborted();
-      throw new Failure(error.message, `What the agent says: ${join(stack.dataDir, 'logs', 'agent.log')}`);
-    });
-    const { items } = await api.get('/api/v1/nodes');
-    return items.some(({ rentableByOwnerOnly }) => rentableByOwnerOnly);
+    return await untilServing(stack, restClient({ url: stack.url, token: keys.apiKey }));
   });
-  if (ownerOnly && runtime === 'docker')
+  if (node.frozenReason) progress.note(`the node is frozen: ${node.frozenReason}`);
+  if (node.rentableByOwnerOnly && runtime === 'docker')
     progress.note(
       'this user cannot set firewall rules: the machine is rentable by its owner only (run npm start as root to let others rent it)',
     );
+}
+
+/** Waits until the node is online and offers itself, or has nothing left to offer: all of it may be rented already. */
+async function untilServing(stack, api) {
+  const serving = async () => {
+    const node = (await api.get('/api/v1/nodes')).items.find(({ id }) => id === stack.node.nodeId);
+    if (!node || !['online', 'busy', 'maintenance'].includes(node.status)) return undefined;
+    const rented = node.capacity.freeCpuMillicores < node.capacity.totalCpuMillicores;
+    const offered = async () => (await api.get(`/api/v1/offers?nodeId=${node.id}`)).items.length > 0;
+    return (rented || node.frozenReason || node.draining || (await offered())) && node;
+  };
+  return await waitFor('an offer of this machine', serving, { timeoutMs: 60_000, intervalMs: 100 }).catch((error) => {
+    interruption.throwIfAborted();
+    throw new Failure(error.message, `What the agent says: ${join(stack.dataDir, 'logs', 'agent.log')}`);
+  });
 }
 
 function printReady(stack, progress) {
