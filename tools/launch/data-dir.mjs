@@ -7,6 +7,7 @@ import {
   lstatSync,
   mkdirSync,
   readlinkSync,
+  realpathSync,
   statSync,
   statfsSync,
   symlinkSync,
@@ -36,8 +37,10 @@ export function prepareDataDir(root) {
       mkdirSync(path, { recursive: true, mode: 0o755 });
     }
   }
-  layOutDataDir(path);
-  return path;
+  // The real path: PostgreSQL's user cannot go through the link.
+  const real = realpathSync(path);
+  layOutDataDir(real);
+  return real;
 }
 
 /** Where a checkout's market keeps its data, whether it is there yet or not. @param {string} root of the checkout */
