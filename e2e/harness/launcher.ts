@@ -23,7 +23,8 @@ export class Launcher {
 
   static async prepare(): Promise<Launcher> {
     const market = inject('market');
-    const dataDir = mkdtempSync('/var/tmp/dcompute-launcher-');
+    // With a space in it: people's folders have them.
+    const dataDir = mkdtempSync('/var/tmp/dcompute launcher-');
     // Above the blocks that throw-away markets take, below what the kernel gives out.
     const rentals = await freePortBlock(100, 32_000, 32_700);
     const env = {
@@ -45,8 +46,8 @@ export class Launcher {
     return `http://127.0.0.1:${this.env['PORT']}`;
   }
 
-  /** Starts it and waits for "ready". Returns the milliseconds that took. */
-  async start(): Promise<number> {
+  /** Starts it and waits for "ready", or another text. Returns the milliseconds that took. */
+  async start(until: string | RegExp = /ready in/): Promise<number> {
     const begin = Date.now();
     this.#output = '';
     const child = spawn(process.execPath, [join(root, 'tools/launch/main.mjs'), 'start'], {
@@ -56,19 +57,21 @@ export class Launcher {
     this.#child = child;
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (this.#output += String(chunk)));
-    await waitFor('the market to be ready', () => /ready in/.test(this.#output), {
+    await waitFor('the market to be ready', () => this.#output.search(until) >= 0, {
       timeoutMs: 120_000,
       abort: () => (child.exitCode === null ? undefined : `the launcher ended:\n${this.#output}`),
     });
     return Date.now() - begin;
   }
 
-  /** Sends a signal and waits until the launcher has ended. */
-  async end(signal: NodeJS.Signals): Promise<void> {
+  /** Sends signals, each as soon as the one before is out, and waits until the launcher has ended. Returns its exit code. */
+  async end(...signals: NodeJS.Signals[]): Promise<number | null> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill(signal);
-    await once(child, 'exit');
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = once(child, 'exit');
+    for (const signal of signals) child.kill(signal);
+    await ended;
+    return child.exitCode;
   }
 
   /** The node that this machine is in this market. */

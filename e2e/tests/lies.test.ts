@@ -26,13 +26,16 @@ describe("a host whose agent says that a dead instance runs (90 s and 5 minutes 
     await waitFor('proven time', async () => (await renter.get(`/api/v1/rentals/${id}`)).billableMs > 2000, {
       timeoutMs: 60_000,
     });
-    const diedAt = Date.now();
     await docker('kill', `dc-${id}-1`);
+    const diedAt = Date.now();
+    const before = host.proxy.sent.length;
 
     const ended = await reaches(renter, id, 'STOPPING', 'STOPPED');
     expect(ended.endReason).toBe('probe_timeout');
-    const reports = host.proxy.sent.filter(({ event }) => event === 'heartbeat');
-    expect(reports.length).toBeGreaterThan(0);
+    // The lie: it beats on and signs more time of this rental.
+    const after = host.proxy.sent.slice(before).filter(({ event }) => event === 'heartbeat');
+    const signed = after.flatMap(({ data }) => (data['usage'] ?? []) as { rental_id: string }[]);
+    expect(signed.filter(({ rental_id }) => rental_id === id).length).toBeGreaterThan(1);
     const settled = await waitFor(
       'the last charge',
       async () => {

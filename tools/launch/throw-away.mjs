@@ -74,10 +74,8 @@ function isMine(path) {
 
 async function removeMarket(dataDir) {
   const logs = join(dataDir, 'logs');
-  if (existsSync(logs)) {
-    for (const record of readdirSync(logs).filter((name) => name.endsWith('.pid.json')))
-      await endRunOf(join(logs, record.slice(0, -'.pid.json'.length)));
-    await endAbandonedMarket(dataDir);
-  }
+  for (const record of existsSync(logs) ? readdirSync(logs).filter((name) => name.endsWith('.pid.json')) : [])
+    await endRunOf(join(logs, record.slice(0, -'.pid.json'.length)));
+  await endAbandonedMarket(dataDir);
   rmSync(dataDir, { recursive: true, force: true, maxRetries: 3 });
 }
