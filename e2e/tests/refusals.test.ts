@@ -45,6 +45,8 @@ describe('what cannot be rented ends with a reason and leaves nothing behind', (
     const { id } = await rent(renter, host.offerId, { image: SHELL_LESS });
     const running = await reaches(renter, id, 'RUNNING');
     expect(await ssh(running, '/bin/echo without a shell')).toBe('without a shell\n');
+    // Without a command it is a login.
+    await expect(ssh(running, '')).rejects.toThrow(/no shell/);
     await remove(renter, id);
     await expectNothingLeft(id);
   });
