@@ -7,7 +7,7 @@ import { interruption } from './interruption.mjs';
  * named when time runs out; a `Failure` that is not passing ends the wait.
  * @template T
  * @param {string} what named in the error
- * @param {() => Promise<T> | T} check
+ * @param {() => Promise<T | false | undefined | null> | T | false | undefined | null} check
  * @param {{timeoutMs: number, intervalMs?: number, abort?: () => string | undefined, evenInterrupted?: boolean}} options
  *   `abort` ends the wait early; `evenInterrupted` is for clean-up: a signal does not end the wait
  * @returns {Promise<T>}
