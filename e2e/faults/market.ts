@@ -203,16 +203,15 @@ export async function containersOf(market: FaultMarket, rentalId: string): Promi
   return found;
 }
 
-/** One connection to the market's database for `use`. */
+/** One connection to the market's database for `use`, with the rights of the backend or with all. */
 export async function withDatabase<T>(
-  market: Pick<FaultMarket, 'stack'>,
+  { stack }: Pick<FaultMarket, 'stack'>,
   use: (db: pg.Client) => Promise<T>,
+  as: 'backend' | 'superuser' = 'backend',
 ): Promise<T> {
-  const db = new pg.Client({
-    connectionString: market.stack.databaseUrl,
-    connectionTimeoutMillis: 3000,
-    query_timeout: 20_000,
-  });
+  const url = new URL(stack.databaseUrl ?? '');
+  if (as === 'superuser') [url.username, url.password] = ['postgres', stack.secrets.postgresSuperuser];
+  const db = new pg.Client({ connectionString: url.href, connectionTimeoutMillis: 3000, query_timeout: 20_000 });
   db.on('error', () => {});
   await db.connect();
   try {

@@ -145,7 +145,7 @@ async function judgeCharge(
   watched: Watched,
   failures: string[],
 ): Promise<string> {
-  const { rental, faultAt, liftedAt } = watched;
+  const { rental, faultAt } = watched;
   await market.renter.delete(`/api/v1/rentals/${rental.id}`).catch(() => undefined);
   await waitForRental(market.renter, rental.id, ['TERMINATED', 'FAILED'], { timeoutMs: 60_000 });
   const goneBy = Date.now() + 10_000 + 2 * HEARTBEAT_MS;
@@ -172,7 +172,9 @@ async function judgeCharge(
     failures.push(`I6: billable ${settled.billableMs} ms, recomputed ${again.billableMs}`);
   if (again.overlapping > 0) failures.push(`${again.overlapping} segments claim a time twice`);
   if (fault.freeOfCharge) {
-    const gap = { fromMs: faultAt + COVER_MS, toMs: liftedAt };
+    // Until the first part was started again: it may have been heard before the last was ready.
+    const awayMs = fault.steps.reduce((sum, step) => sum + (step.do === 'away' ? step.ms : 0), 0);
+    const gap = { fromMs: faultAt + COVER_MS, toMs: faultAt + awayMs };
     const paidMs = lengthOf(intersect(again.proven, [gap]));
     if (paidMs > 0) failures.push(`${paidMs} ms of the gap were charged`);
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
 import { agentPart } from '../../tools/launch/agent.mjs';
 import { processStartTime } from '../../tools/launch/process-table.mjs';
 import { waitForRental } from '../../tools/launch/rental-life.mjs';
@@ -183,19 +184,18 @@ function judge(rules: readonly MessageRule[]): (message: Message<string>) => Ver
 /** Holds the renter's accounts, waits until the tick stands in front of them in its transaction, and kills the backend. */
 async function killInTick({ market, renterId }: StepContext): Promise<void> {
   const before = pidOf(market, 'backend');
-  await withDatabase(market, async (db) => {
+  const holdAndKill = async (db: pg.Client): Promise<void> => {
     await db.query('BEGIN');
     await db.query(`SELECT FROM "LedgerAccount" WHERE "userId" = $1 FOR UPDATE`, [renterId]);
-    const waiting = async (): Promise<boolean> => {
-      const { rows } = await db.query(
-        `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LedgerAccount%' AND pid <> pg_backend_pid()`,
-      );
-      return rows.length > 0;
+    const isWaiting = async (): Promise<boolean> => {
+      const sql = 'SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))';
+      return (await db.query(sql)).rows.length > 0;
     };
-    await waitFor('the tick in its transaction', waiting, { timeoutMs: 20_000 });
+    await waitFor('the tick in its transaction', isWaiting, { timeoutMs: 20_000 });
     kill(market, 'backend');
     await db.query('ROLLBACK');
-  });
+  };
+  await withDatabase(market, holdAndKill, 'superuser');
   await cameBack(market, 'backend', before);
   await waitFor('the backend', async () => await market.renter.get('/api/v1/balance'), { timeoutMs: 30_000 });
 }

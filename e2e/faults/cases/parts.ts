@@ -10,8 +10,7 @@ const FREEZE_MS = 10_000;
 const GATE: readonly string[] = [
   'backend killed',
   'agent killed',
-  'postgres killed',
-  'guard killed',
+  'guard and postgres killed',
   'backend frozen for 10 s',
 ];
 

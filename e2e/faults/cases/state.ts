@@ -1,5 +1,4 @@
 import type { FaultCase } from '../case.ts';
-import { CONVERGE_MS } from '../limits.ts';
 
 /** Messages, databases, identities, disks and clocks that are not what they should be. */
 export const STATE_CASES: readonly FaultCase[] = [
@@ -75,7 +74,7 @@ export const STATE_CASES: readonly FaultCase[] = [
       { do: 'confirm-node' },
     ],
     session: 'lives',
-    convergeMs: CONVERGE_MS,
+    gate: true,
   },
   {
     name: 'second machine under the identity of the node',
