@@ -41,8 +41,19 @@ export async function runCase(market: FaultMarket, fault: FaultCase): Promise<Ro
     });
   } catch (error) {
     failures.push((error as Error).message);
+    await deleteAll(market).catch((why: Error) => failures.push(`not cleaned up: ${why.message}`));
   }
   return { ...row, failures, tookMs: Date.now() - begin };
+}
+
+/** After a case that was not judged to its end: what it left would spoil the next. */
+async function deleteAll(market: FaultMarket): Promise<void> {
+  const { items } = await waitFor('the API', async () => await market.renter.get('/api/v1/rentals?limit=20'), {
+    timeoutMs: 60_000,
+  });
+  const live = (items as RentalView[]).filter(({ status }) => !['TERMINATED', 'FAILED'].includes(status));
+  for (const { id } of live) await market.renter.delete(`/api/v1/rentals/${id}`);
+  for (const { id } of live) await waitForRental(market.renter, id, ['TERMINATED', 'FAILED'], { timeoutMs: 60_000 });
 }
 
 async function openRental(market: FaultMarket, fault: FaultCase): Promise<Watched> {
@@ -173,7 +184,7 @@ async function judgeCharge(
   if (again.overlapping > 0) failures.push(`${again.overlapping} segments claim a time twice`);
   if (fault.freeOfCharge) {
     // Until the first part was started again: it may have been heard before the last was ready.
-    const awayMs = fault.steps.reduce((sum, step) => sum + (step.do === 'away' ? step.ms : 0), 0);
+    const awayMs = fault.steps.reduce((sum, step) => sum + ('ms' in step ? step.ms : 0), 0);
     const gap = { fromMs: faultAt + COVER_MS, toMs: faultAt + awayMs };
     const paidMs = lengthOf(intersect(again.proven, [gap]));
     if (paidMs > 0) failures.push(`${paidMs} ms of the gap were charged`);

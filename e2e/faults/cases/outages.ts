@@ -1,6 +1,10 @@
 import type { FaultCase } from '../case.ts';
 import { CONVERGE_MS } from '../limits.ts';
 
+/** The last charge waits for evidence as long as an agent may take to connect again: up to 5 s, and 30 s after a minute. */
+const SHORT_OUTAGE = { SETTLE_GRACE_MS: '10000' };
+const LONG_OUTAGE = { SETTLE_GRACE_MS: '40000' };
+
 /** The platform or the node is away for longer than anything bridges. */
 export const OUTAGE_CASES: readonly FaultCase[] = [
   {
@@ -9,6 +13,7 @@ export const OUTAGE_CASES: readonly FaultCase[] = [
     steps: [{ do: 'away', parts: ['backend'], ms: 70_000 }],
     session: 'lives',
     logIn: true,
+    convergeMs: CONVERGE_MS + 30_000,
     freeOfCharge: true,
   },
   {
@@ -37,7 +42,7 @@ export const OUTAGE_CASES: readonly FaultCase[] = [
   },
   {
     name: 'offline grace (10 s) runs out while the backend is away',
-    env: { OFFLINE_GRACE_MS: '10000' },
+    env: { ...SHORT_OUTAGE, OFFLINE_GRACE_MS: '10000' },
     steps: [{ do: 'away', parts: ['backend'], ms: 20_000 }],
     session: 'ends',
     endsBy: 'offline_grace_expired',
@@ -45,7 +50,9 @@ export const OUTAGE_CASES: readonly FaultCase[] = [
   },
   {
     name: 'time limit (60 s) runs out while the backend is away',
+    env: LONG_OUTAGE,
     rent: { ttlSeconds: 60 },
+    convergeMs: CONVERGE_MS + 30_000,
     steps: [{ do: 'away', parts: ['backend'], ms: 65_000 }],
     session: 'ends',
     endsBy: 'ttl_expired',

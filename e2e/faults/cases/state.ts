@@ -3,6 +3,22 @@ import type { FaultCase } from '../case.ts';
 /** Messages, databases, identities, disks and clocks that are not what they should be. */
 export const STATE_CASES: readonly FaultCase[] = [
   {
+    name: 'no message between agent and backend for 20 s',
+    steps: [
+      {
+        do: 'messages',
+        rules: [
+          { from: 'agent', verdict: 'drop', every: 1 },
+          { from: 'backend', verdict: 'drop', every: 1 },
+        ],
+        ms: 20_000,
+      },
+    ],
+    session: 'lives',
+    logIn: true,
+    freeOfCharge: true,
+  },
+  {
     name: 'every second heartbeat and acknowledgement lost',
     steps: [
       {
