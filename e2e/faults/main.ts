@@ -10,19 +10,16 @@ import { lineOf, tableOf } from './table.ts';
 
 /** `npm run faults` inside its namespaces (tools/launch/faults.mjs). */
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
+  const { values } = parseArgs({
     options: {
       only: { type: 'string', default: '' },
       gate: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
       json: { type: 'string' },
     },
   });
-  const words = [...values.only.split(/\s+/), ...positionals].filter(Boolean);
-  const cases = chooseCases(words, values.gate);
-  if (cases.length === 0) throw new Error(`no case has all of the words: ${words.join(' ')}`);
+  const cases = chooseCases(values.only, values.gate);
+  if (cases.length === 0) throw new Error(`no case has all of the words: ${values.only}`);
   const dataDir = process.env['DCOMPUTE_FAULTS_DIR'];
   if (dataDir === undefined) throw new Error('run it by: npm run faults');
   const programs = JSON.parse(readFileSync(join(dataDir, 'run', 'programs.json'), 'utf8')) as Stack['built'];

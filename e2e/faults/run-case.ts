@@ -58,6 +58,8 @@ async function deleteAll(market: FaultMarket): Promise<void> {
 
 async function openRental(market: FaultMarket, fault: FaultCase): Promise<Watched> {
   await untilWell(market, null, Date.now(), 60_000);
+  // Cases follow each other more quickly than the launcher forgets a crash.
+  for (const part of market.stack.supervisor.parts.values()) part.crashes = 0;
   const id = await rent(market, fault.rent ?? {});
   const rental = (await waitForRental(market.renter, id, ['RUNNING'], { timeoutMs: 60_000 })) as RentalView;
   const session = await UsedSession.open(sshTo(market, rental));

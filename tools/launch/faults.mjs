@@ -4,10 +4,16 @@ import { join } from 'node:path';
 import { prepareDefaultImage } from '../image/build.mjs';
 import { buildParts } from './build.mjs';
 import { layOutDataDir } from './data-dir.mjs';
-import { hasCommand, aptInstall, installEngine } from './engine.mjs';
+import { installEngine } from './engine.mjs';
 import { Failure } from './failure.mjs';
+import { holdDataDir, isAbandoned } from './hold.mjs';
+import { interrupted } from './interruption.mjs';
 import { createProgress } from './progress.mjs';
 
+/** Not /tmp: images and the disks of containers do not belong into memory. */
+const PLACE = '/var/tmp';
+/** Not among the folders that other commands end: the processes of this one are in namespaces of their own. */
+const PREFIX = 'dcompute-faults-';
 const CGROUPS = '/sys/fs/cgroup';
 
 /**
@@ -21,21 +27,29 @@ export async function runFaults({ root, argv }) {
       'npm run faults kills engines and reboots nodes: it needs Linux, and root for namespaces of its own.',
     );
   const progress = createProgress();
-  // /var/tmp, not /tmp: a container's disk does not belong into memory.
-  const dataDir = mkdtempSync('/var/tmp/dcompute-faults-');
+  for (const name of readdirSync(PLACE).filter((entry) => entry.startsWith(PREFIX)))
+    if (isAbandoned(join(PLACE, name))) removeFolder(join(PLACE, name));
+  const dataDir = mkdtempSync(join(PLACE, PREFIX));
+  let release = () => {};
   try {
     layOutDataDir(dataDir);
+    release = await holdDataDir(dataDir);
     await installEngine(progress);
-    if (!hasCommand('docker-registry')) aptInstall(['docker-registry']);
     const built = await buildParts({ root, progress, logDir: join(dataDir, 'logs') });
     await progress.step('default image', () => prepareDefaultImage());
     const { env, ...programs } = built;
     writeFileSync(join(dataDir, 'run', 'programs.json'), JSON.stringify(programs));
     process.exitCode = await runInside({ root, dataDir, node: built.node, env, argv });
   } finally {
-    removeCgroups(dataDir);
-    rmSync(dataDir, { recursive: true, force: true });
+    removeFolder(dataDir);
+    release();
   }
+}
+
+/** Of a run that was killed only this folder is left: its processes, mounts and networks went with their namespaces. */
+function removeFolder(dataDir) {
+  removeCgroups(dataDir);
+  rmSync(dataDir, { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** Process, mount and network namespaces: the first process of the inner one takes every other with it when it ends. */
@@ -48,8 +62,7 @@ async function runInside({ root, dataDir, node, env, argv }) {
     stdio: 'inherit',
     env: { ...own, DCOMPUTE_FAULTS_DIR: dataDir },
   });
-  const end = () => child.kill('SIGKILL');
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, end);
+  void interrupted().then(() => child.kill('SIGKILL'));
   return await new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve(code ?? 130));

@@ -28,6 +28,7 @@ const commands = {
   },
   async faults(argv) {
     const { runFaults } = await import('./faults.mjs');
+    catchSignals();
     await runFaults({ root, argv });
   },
   async bench(argv) {

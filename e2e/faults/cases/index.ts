@@ -12,10 +12,15 @@ export const CASES: readonly (FaultCase | StartCase)[] = [
   ...START_CASES,
 ];
 
-/** The cases whose name has all of `words`; of the short selection only, where asked for. */
-export function chooseCases(words: readonly string[], gateOnly: boolean): (FaultCase | StartCase)[] {
+/** The cases whose name has all words of any of the phrases, which commas part; of the short selection only, where asked for. */
+export function chooseCases(phrases: string, gateOnly: boolean): (FaultCase | StartCase)[] {
+  const alternatives = phrases
+    .toLowerCase()
+    .split(',')
+    .map((phrase) => phrase.split(/\s+/).filter(Boolean));
   return CASES.filter(
     ({ name, gate }) =>
-      (!gateOnly || gate === true) && words.every((word) => name.toLowerCase().includes(word.toLowerCase())),
+      (!gateOnly || gate === true) &&
+      alternatives.some((words) => words.every((word) => name.toLowerCase().includes(word))),
   );
 }
