@@ -187,10 +187,12 @@ async function killInTick({ market, renterId }: StepContext): Promise<void> {
   const holdAndKill = async (db: pg.Client): Promise<void> => {
     await db.query('BEGIN');
     await db.query(`SELECT FROM "LedgerAccount" WHERE "userId" = $1 FOR UPDATE`, [renterId]);
-    const isWaiting = async (): Promise<boolean> => {
-      const sql = 'SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))';
-      return (await db.query(sql)).rows.length > 0;
-    };
+    const { rows } = await db.query('SELECT pg_backend_pid() AS pid');
+    const sql = 'SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))';
+    // On a connection of its own: a transaction sees the activity of its beginning only.
+    const isWaiting = async (): Promise<boolean> =>
+      (await withDatabase(market, async (other) => await other.query(sql, [rows[0]?.['pid']]), 'superuser')).rows
+        .length > 0;
     await waitFor('the tick in its transaction', isWaiting, { timeoutMs: 20_000 });
     kill(market, 'backend');
     await db.query('ROLLBACK');

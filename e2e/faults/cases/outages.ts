@@ -1,5 +1,5 @@
 import type { FaultCase } from '../case.ts';
-import { CONVERGE_MS } from '../limits.ts';
+import { CONVERGE_MS, FRPC_BACK_OFF_MS } from '../limits.ts';
 
 /** The last charge waits for evidence as long as an agent may take to connect again: up to 5 s, and 30 s after a minute. */
 const SHORT_OUTAGE = { SETTLE_GRACE_MS: '10000' };
@@ -33,6 +33,7 @@ export const OUTAGE_CASES: readonly FaultCase[] = [
     name: 'guard away for 20 s',
     steps: [{ do: 'away', parts: ['guard'], ms: 20_000 }],
     session: 'lives',
+    convergeMs: CONVERGE_MS + FRPC_BACK_OFF_MS,
     freeOfCharge: true,
   },
   {

@@ -16,8 +16,9 @@ const GATE: readonly string[] = [
 
 const without = (parts: readonly Part[], needed: readonly Part[]): boolean =>
   !parts.some((part) => needed.includes(part));
+/** Without guard, too, frps lets no frpc in again whose control connection it closed: frpc waits between attempts. */
 const convergeMs = (parts: readonly Part[]): number =>
-  CONVERGE_MS + (without(parts, IN_ITS_PATH) ? 0 : FRPC_BACK_OFF_MS);
+  CONVERGE_MS + (without(parts, FOR_A_LOG_IN) ? 0 : FRPC_BACK_OFF_MS);
 
 function killed(parts: readonly Part[]): FaultCase {
   const name = `${parts.join(' and ')} killed`;
