@@ -1,6 +1,8 @@
 """Single facts that the node keeps over restarts, in the journal."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from .clock import Clock
 from .journal import Journal
@@ -11,6 +13,10 @@ SETTINGS = "settings"
 LAST_CONTACT = "last_contact"
 FROZEN = "frozen"
 DISK_GIB = "disk_gib"
+DISOWNED = "disowned"
+
+
+PLACEMENT_IDS = TypeAdapter(frozenset[str])
 
 
 class Settings(BaseModel):
@@ -73,6 +79,18 @@ class NodeMemory:
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
         self._journal.put_meta(FROZEN, "1" if frozen else "0")
+
+    @property
+    def disowned(self) -> frozenset[str]:
+        """Placements that the backend does not know, although it lets us remove: all is said of them."""
+        text = self._journal.meta(DISOWNED)
+        return frozenset() if text is None else PLACEMENT_IDS.validate_json(text)
+
+    def disown(self, placement_ids: Iterable[str]) -> None:
+        """Notes them, in the place of those before."""
+        disowned = frozenset(placement_ids)
+        if disowned != self.disowned:
+            self._journal.put_meta(DISOWNED, PLACEMENT_IDS.dump_json(disowned).decode())
 
     @property
     def disk_gib(self) -> int | None:

@@ -236,6 +236,28 @@ async def test_r6_a_hello_tells_the_highest_revision_and_generations_ever_seen(
         assert [(item.placement_id, item.gen) for item in hello.gens] == [("placement-1", 8)]
 
 
+async def test_r6_what_a_confirmed_list_does_not_know_is_told_in_no_later_hello(
+    backend: BackendDouble, host: Host
+) -> None:
+    async with host.agent():
+        session = await join(backend)
+        await run(session, 5, wish(1), wish(2))
+        # A database of before the second one; then the operator confirms.
+        await session.desire(6, wish(1), frozen=True)
+        await session.expect(m.Heartbeat, lambda beat: beat.rev_applied == 6)
+    async with host.agent():
+        session = await backend.session()
+        hello = await session.welcome()
+        assert {item.placement_id for item in hello.gens} == {"placement-1", "placement-2"}
+        await session.desire(7, wish(1))
+        await session.expect(m.Heartbeat, lambda beat: beat.rev_applied == 7)
+
+    async with host.agent():
+        hello = await (await backend.session()).welcome()
+
+        assert [item.placement_id for item in hello.gens] == ["placement-1"]
+
+
 async def test_r6_while_frozen_instances_are_started_but_none_is_stopped(backend: BackendDouble, host: Host) -> None:
     async with host.agent():
         session = await join(backend)

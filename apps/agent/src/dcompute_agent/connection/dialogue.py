@@ -157,8 +157,9 @@ class Dialogue:
             log.error("journal_unwritable", extra={"error": str(error)})  # noqa: TRY400 -- the trace says no more
 
     def _gens(self) -> list[m.PlacementGen]:
-        """The highest generations seen: of what is there, and of what was there last."""
-        placements = self._node.executor.placements.values()
+        """The highest generations seen: of what is there, and of what was there last, but not of the disowned."""
+        disowned = self._node.memory.disowned
+        placements = [p for p in self._node.executor.placements.values() if p.record.placement_id not in disowned]
         present = [p.record for p in placements if not p.is_gone]
         gone = [p.record for p in placements if p.is_gone]
         newest = [*present, *reversed(gone)][:MAX_GENS]

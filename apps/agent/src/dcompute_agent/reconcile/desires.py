@@ -64,6 +64,8 @@ class Desires:
         if held:
             return ListOutcome(held)
         self._unlisted.take_list(listed)
+        if not frozen:
+            self._disown_all_but(listed)
         self._journal.put_meta(REV_APPLIED, str(rev))
         return ListOutcome()
 
@@ -131,6 +133,17 @@ class Desires:
         gone = record.desired.model_copy(update={"desired": DesiredState.DELETED, "reason": None})
         tombstone = max(record.tombstone_gen, record.gen)
         self._executor.apply(replace(record, desired=gone, tombstone_gen=tombstone), confirmed=True)
+
+    def _disown_all_but(self, listed: Mapping[str, DesiredInstance]) -> None:
+        """After a restored database, what the operator let go of must not freeze the node at each new session (R6)."""
+        known, before = self._executor.placements, self._memory.disowned
+        unknown = {
+            placement_id
+            for placement_id, placement in known.items()
+            if placement_id not in listed
+            and (placement_id in before or placement.record.desired.desired is not DesiredState.DELETED)
+        }
+        self._memory.disown(unknown)
 
     def _unexplained(self, listed: Mapping[str, DesiredInstance], *, frozen: bool) -> Sequence[str]:
         """Stops to be held. A list that lifts a freeze was confirmed by an operator, so it may stop anything."""
