@@ -88,6 +88,8 @@ export const STATE_CASES: readonly FaultCase[] = [
       { do: 'restore-database' },
       { do: 'expect-frozen' },
       { do: 'confirm-node' },
+      // Its next session must not be taken for another restored database.
+      { do: 'kill', parts: ['agent'] },
     ],
     session: 'lives',
     gate: true,
