@@ -18,6 +18,8 @@ import { waitFor } from './wait.mjs';
 
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024;
 const RESTART_DELAYS_MS = [200, 1000, 2000, 5000, 10_000];
+/** A part that ran so long before it crashed does not crash in a loop: it is started again at once. */
+const STEADY_MS = 10_000;
 
 /**
  * @typedef {object} Part
@@ -44,7 +46,7 @@ export class Supervisor {
     this.runDir = runDir;
     this.logDir = logDir;
     this.onCrash = onCrash;
-    /** @type {Map<string, {part: Part, record: {pid: number, startTime: number | null}, stopping: boolean, crashes: number, exit?: string}>} */
+    /** @type {Map<string, {part: Part, record: {pid: number, startTime: number | null}, stopping: boolean, crashes: number, spawnedAtMs: number, exit?: string}>} */
     this.parts = new Map();
     mkdirSync(runDir, { recursive: true });
     mkdirSync(logDir, { recursive: true });
@@ -52,7 +54,7 @@ export class Supervisor {
 
   /** Starts a part and waits until it is ready. @param {Part} part */
   async start(part) {
-    const entry = { part, record: { pid: 0, startTime: null }, stopping: false, crashes: 0 };
+    const entry = { part, record: { pid: 0, startTime: null }, stopping: false, crashes: 0, spawnedAtMs: 0 };
     this.parts.set(part.name, entry);
     this.#spawn(entry);
     try {
@@ -116,6 +118,7 @@ export class Supervisor {
 
   #spawn(entry) {
     const { part } = entry;
+    entry.spawnedAtMs = Date.now();
     const log = this.#openLog(part.name);
     const child = spawn(part.command, part.args, {
       cwd: part.cwd,
@@ -136,6 +139,7 @@ export class Supervisor {
   async #ended(entry, exit) {
     entry.exit = exit;
     if (entry.stopping) return;
+    if (Date.now() - entry.spawnedAtMs >= STEADY_MS) entry.crashes = 0;
     const pause = RESTART_DELAYS_MS[Math.min(entry.crashes, RESTART_DELAYS_MS.length - 1)];
     entry.crashes += 1;
     this.onCrash(entry.part.name, exit);
