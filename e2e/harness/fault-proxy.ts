@@ -3,11 +3,13 @@ import type { AddressInfo } from 'node:net';
 import type { AgentEvent, BackendEvent } from '@dcompute/shared-types';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 
-/** What becomes of one message: handed on once, not at all, or twice. */
-export type Verdict = 'pass' | 'drop' | 'double';
-type Message<E> = { readonly event: E; readonly data: Record<string, unknown> };
+const MAX_NOTED = 20_000;
 
-/** Stands between an agent and the gateway on loopback, and loses or doubles messages by a test's rules. */
+/** What becomes of one message: handed on once, not at all, twice, or only after the next one of its direction. */
+export type Verdict = 'pass' | 'drop' | 'double' | 'overtaken';
+export type Message<E> = { readonly event: E; readonly data: Record<string, unknown> };
+
+/** Stands between an agent and the gateway on loopback, and loses, doubles or reorders messages by a test's rules. */
 export class FaultProxy {
   /** Judges each message of the gateway. */
   toAgent: (message: Message<BackendEvent>) => Verdict = () => 'pass';
@@ -17,12 +19,14 @@ export class FaultProxy {
   readonly delivered: Message<BackendEvent>[] = [];
   /** Every message that the agent sent, in order. */
   readonly sent: Message<AgentEvent>[] = [];
+  readonly #server: WebSocketServer;
+  readonly #target: string;
   #agent: WebSocket | undefined;
 
-  private constructor(
-    private readonly server: WebSocketServer,
-    private readonly target: string,
-  ) {
+  // No parameter properties: Node runs this file as it is, with its types left out.
+  private constructor(server: WebSocketServer, target: string) {
+    this.#server = server;
+    this.#target = target;
     server.on('connection', (agent, request) =>
       this.#connect(agent, request.url ?? '/', request.headers.authorization ?? ''),
     );
@@ -36,7 +40,7 @@ export class FaultProxy {
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** Says something to the agent that the gateway never said (or says it again). */
@@ -50,36 +54,65 @@ export class FaultProxy {
   }
 
   async stop(): Promise<void> {
-    for (const client of this.server.clients) client.terminate();
-    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const client of this.#server.clients) client.terminate();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   #connect(agent: WebSocket, path: string, authorization: string): void {
     this.#agent = agent;
-    const backend = new WebSocket(`${this.target}${path}`, { headers: { authorization }, perMessageDeflate: false });
+    const backend = new WebSocket(`${this.#target}${path}`, { headers: { authorization }, perMessageDeflate: false });
     const early: string[] = [];
     const toBackend = (text: string): void => {
       if (backend.readyState === WebSocket.OPEN) backend.send(text);
       else early.push(text);
     };
     backend.on('open', () => early.splice(0).forEach((text) => backend.send(text)));
+    const fromAgent = new Lane(toBackend);
+    const fromBackend = new Lane((text) => agent.send(text));
     agent.on('message', (data) => {
       const message = parse<AgentEvent>(data);
-      this.sent.push(message);
-      repeat(this.toBackend(message), () => toBackend(textOf(data)));
+      note(this.sent, message);
+      fromAgent.pass(this.toBackend(message), textOf(data));
     });
     backend.on('message', (data) => {
       const message = parse<BackendEvent>(data);
-      repeat(this.toAgent(message), () => {
-        this.delivered.push(message);
-        agent.send(textOf(data));
-      });
+      const verdict = this.toAgent(message);
+      if (verdict !== 'drop') note(this.delivered, message);
+      if (verdict === 'double') note(this.delivered, message);
+      fromBackend.pass(verdict, textOf(data));
     });
     backend.on('close', (code, reason) => agent.close(code >= 3000 ? code : 1001, reason));
     agent.on('close', () => backend.close());
     backend.on('error', () => agent.terminate());
     agent.on('error', () => backend.terminate());
   }
+}
+
+/** One direction of one connection: what is overtaken waits for the next message that is handed on. */
+class Lane {
+  readonly #send: (text: string) => void;
+  #waiting: string[] = [];
+
+  constructor(send: (text: string) => void) {
+    this.#send = send;
+  }
+
+  pass(verdict: Verdict, text: string): void {
+    if (verdict === 'drop') return;
+    if (verdict === 'overtaken' && this.#waiting.length === 0) {
+      this.#waiting.push(text);
+      return;
+    }
+    this.#send(text);
+    if (verdict === 'double') this.#send(text);
+    for (const late of this.#waiting.splice(0)) this.#send(late);
+  }
+}
+
+/** The last messages are kept; a proxy of a long run must not fill the memory. */
+function note<E>(list: Message<E>[], message: Message<E>): void {
+  list.push(message);
+  if (list.length > MAX_NOTED) list.splice(0, list.length - MAX_NOTED);
 }
 
 function parse<E>(data: RawData): Message<E> {
@@ -89,9 +122,4 @@ function parse<E>(data: RawData): Message<E> {
 /** A frame arrives as one buffer: `binaryType` is left as it is. */
 function textOf(data: RawData): string {
   return (data as Buffer).toString();
-}
-
-function repeat(verdict: Verdict, send: () => void): void {
-  const times = { drop: 0, pass: 1, double: 2 }[verdict];
-  for (let i = 0; i < times; i += 1) send();
 }

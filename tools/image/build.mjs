@@ -49,6 +49,11 @@ export async function buildDefaultImage({ docker, tag }) {
   }
 }
 
+/** Fetches what the default image is made of, as far as that can be done without an engine. */
+export async function prepareDefaultImage() {
+  if (process.getuid?.() === 0 && isDebianLike()) await ensureRootfs();
+}
+
 /** @returns {Promise<string>} the path of a tar of the image's root file system */
 async function ensureRootfs() {
   if (!hasCommand('debootstrap') || !hasCommand('gpgv') || !existsSync(KEYRING))

@@ -9,9 +9,11 @@ const SYSTEM_SOCKET = 'unix:///var/run/docker.sock';
 /**
  * The Docker engine of this machine: the one that answers (DOCKER_HOST or the system's), else, as root on Debian or
  * Ubuntu, one of our own as a part for the supervisor.
- * @param {{dataDir: string, progress: ReturnType<typeof import('./progress.mjs').createProgress>, systemSocket?: string}} options
+ * @param {{dataDir: string, progress: ReturnType<typeof import('./progress.mjs').createProgress>, systemSocket?: string,
+ *   own?: boolean}} options `own`: one of our own whatever else runs; only where the network is our own as well
  */
-export async function dockerEngine({ dataDir, progress, systemSocket = SYSTEM_SOCKET }) {
+export async function dockerEngine({ dataDir, progress, systemSocket = SYSTEM_SOCKET, own = false }) {
+  if (own) return ownEngine(dataDir);
   const running = process.env.DOCKER_HOST ?? systemSocket;
   if (answers(running)) return { dockerHost: running, part: null, cleanUp: () => {} };
   if (process.env.DOCKER_HOST)
@@ -72,7 +74,7 @@ function ownEngine(dataDir) {
 }
 
 /** Installs Docker and iptables from the distribution, where they are missing. */
-async function installEngine(progress) {
+export async function installEngine(progress) {
   const missing = [
     ['dockerd', 'docker.io'],
     ['iptables', 'iptables'],

@@ -22,6 +22,10 @@ const commands = {
     const { runMarketCommand } = await import('./market.mjs');
     await runMarketCommand({ root, argv });
   },
+  async faults(argv) {
+    const { runFaults } = await import('./faults.mjs');
+    await runFaults({ root, argv });
+  },
   async bench(argv) {
     const { runBench } = await import('../../bench/main.mjs');
     await runBench({ root, argv });

@@ -81,7 +81,7 @@ export async function startMarketStack({ root, dataDir, built, progress, port, m
 async function startParts(stack, { root, progress, port, mode }) {
   const { supervisor, dataDir, secrets, built } = stack;
   if (mode.runtime === 'docker') {
-    stack.engine = await dockerEngine({ dataDir, progress });
+    stack.engine = await dockerEngine({ dataDir, progress, own: mode.ownEngine });
     stack.dockerHost = stack.engine.dockerHost;
     const { part } = stack.engine;
     if (part) await progress.step('starting a Docker engine of our own', () => supervisor.start(part));

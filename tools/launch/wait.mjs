@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
  * named when time runs out.
  * @template T
  * @param {string} what named in the error
- * @param {() => Promise<T> | T} check
+ * @param {() => Promise<T | false | undefined | null> | T | false | undefined | null} check
  * @param {{timeoutMs: number, intervalMs?: number, abort?: () => string | undefined}} options `abort` ends the wait early
  * @returns {Promise<T>}
  */
