@@ -28,6 +28,14 @@ export async function ssh(rental: Rental, command: string): Promise<string> {
   return await runOverSsh(sshArguments({ rental, privateKey: key.privateKey, folder }), command);
 }
 
+/** The arguments with which the real `ssh` reaches a rental, without a command. */
+export function sshTo(rental: Rental): string[] {
+  return sshArguments({ rental, privateKey: key.privateKey, folder });
+}
+
+/** The private key of this run, for an agent that holds it. */
+export const privateKey = key.privateKey;
+
 /** Deletes a rental and waits until its node has confirmed. */
 export async function remove(renter: ApiClient, id: string): Promise<Rental> {
   await renter.delete(`/api/v1/rentals/${id}`);

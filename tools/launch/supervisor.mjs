@@ -41,8 +41,9 @@ const STEADY_MS = 10_000;
  * crash, and stops them. A launcher that was killed leaves its pid files: `endLeftovers` of the next one reads them.
  */
 export class Supervisor {
-  /** @param {{runDir: string, logDir: string, onCrash?: (name: string, detail: string) => void}} options */
-  constructor({ runDir, logDir, onCrash = () => {} }) {
+  /** @param {{runDir: string, logDir: string, onCrash?: (name: string, detail: string) => void, steadyMs?: number}} options */
+  constructor({ runDir, logDir, onCrash = () => {}, steadyMs = STEADY_MS }) {
+    this.steadyMs = steadyMs;
     this.runDir = runDir;
     this.logDir = logDir;
     this.onCrash = onCrash;
@@ -139,7 +140,7 @@ export class Supervisor {
   async #ended(entry, exit) {
     entry.exit = exit;
     if (entry.stopping) return;
-    if (Date.now() - entry.spawnedAtMs >= STEADY_MS) entry.crashes = 0;
+    if (Date.now() - entry.spawnedAtMs >= this.steadyMs) entry.crashes = 0;
     const pause = RESTART_DELAYS_MS[Math.min(entry.crashes, RESTART_DELAYS_MS.length - 1)];
     entry.crashes += 1;
     this.onCrash(entry.part.name, exit);
