@@ -51,8 +51,8 @@ class World:
     def actual(self) -> Actual:
         return Actual(tuple(self.containers), dict(self.tunnels), self.uncertain, self.image, self.spec)
 
-    def replace_container(self, container: Container, **changes: object) -> None:
-        self.containers[self.containers.index(container)] = replace(container, **changes)  # type: ignore[arg-type]
+    def replace_container(self, container: Container, changed: Container) -> None:
+        self.containers[self.containers.index(container)] = changed
 
     def do(self, step: Step) -> None:  # noqa: C901 -- one case per kind of step
         match step:
@@ -74,7 +74,9 @@ class World:
                 self.record = replace(self.record, container_id=made.container_id, keys_sha=keys_sha)
             case Start():
                 assert not [c for c in self.containers if c.state is ContainerState.RUNNING], "two run side by side"
-                self.replace_container(step.container, state=ContainerState.RUNNING, ports=PORTS)
+                self.replace_container(
+                    step.container, replace(step.container, state=ContainerState.RUNNING, ports=PORTS)
+                )
                 self.record = replace(
                     self.record, phase=m.InstancePhase.STARTING, container_id=step.container.container_id
                 )
@@ -85,7 +87,7 @@ class World:
             case AwaitReady():
                 self.record = replace(self.record, phase=m.InstancePhase.RUNNING)
             case Stop():
-                self.replace_container(step.container, state=ContainerState.STOPPED, ports=())
+                self.replace_container(step.container, replace(step.container, state=ContainerState.STOPPED, ports=()))
             case Remove():
                 self.containers.remove(step.container)
             case CloseTunnels():

@@ -10,7 +10,7 @@ from dcompute_agent.assembly import Assembly, assemble
 from dcompute_agent.clock import Clock, SystemClock
 from dcompute_agent.config import AgentConfig, RuntimeKind
 from dcompute_agent.protocol import models as m
-from dcompute_agent.runtime.base import Container, FaultKind, Image, ProgressSink, RuntimeFault
+from dcompute_agent.runtime.base import Container, ContainerExited, FaultKind, Image, ProgressSink, RuntimeFault
 from dcompute_agent.runtime.simulated import SimulatedMachine, SimulatedRuntime
 
 from .backend import HOST_KEY, NODE_ID
@@ -96,8 +96,8 @@ class Reconciler:
 
     async def _follow(self) -> None:
         async for event in self.parts.runtime.events():
-            if hasattr(event, "container_id"):
-                self.parts.executor.container_exited(event)  # type: ignore[arg-type]
+            if isinstance(event, ContainerExited):
+                self.parts.executor.container_exited(event)
 
 
 PROXY = m.ProxyServerAccess(
